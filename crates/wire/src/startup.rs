@@ -135,25 +135,17 @@ fn cancel(body: &[u8]) -> Result<Cancel<'_>, Error> {
 }
 
 fn startup(version: u32, body: &[u8]) -> Result<Startup<'_>, Error> {
+    let misplaced = Error::PacketLayout {
+        what: "expected terminator as last byte",
+    };
     let Some((0, parameters)) = body.split_last() else {
-        return Err(Error::PacketLayout {
-            what: "expected terminator as last byte",
-        });
+        return Err(misplaced);
     };
     let mut rest = parameters;
     while !rest.is_empty() {
         match split_pair(rest) {
             Some((name, _, after)) if !name.is_empty() => rest = after,
-            Some(_) => {
-                return Err(Error::PacketLayout {
-                    what: "expected terminator as last byte",
-                });
-            }
-            None => {
-                return Err(Error::PacketLayout {
-                    what: "a parameter has no value",
-                });
-            }
+            _ => return Err(misplaced),
         }
     }
     Ok(Startup {

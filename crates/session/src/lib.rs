@@ -1,1 +1,31 @@
-//! placeholder
+//! The rules of a conversation between a client and the server connection that it leases.
+//!
+//! Bytes of the client come in and become bytes for the server, and the other way round; what is
+//! owed, what is in force and what was left behind is known at every moment. No I/O, no clock.
+//!
+//! # Promises
+//!
+//! - **S1** Each request that is owed a reply has one entry in the queue ([`reply`]).
+//! - **S2** A boundary is announced only when nothing is owed ([`Server::at_boundary`]).
+//! - **S3** After an error everything up to Sync is skipped, as the server does.
+//! - **S4** The client sees only names and settings of its own.
+//! - **S5** Nothing of one client is visible to the next ([`Server::left`], [`Server::clean`]).
+
+pub mod batch;
+pub mod client;
+pub mod effects;
+pub mod prepared;
+pub mod replies;
+pub mod reply;
+mod request;
+pub mod server;
+pub mod settings;
+pub mod statement;
+
+pub use batch::Batch;
+pub use client::{Client, Mode, Refusal, Rules, Verdict};
+pub use effects::Effects;
+pub use replies::Error;
+pub use server::{Counts, Server};
+pub use settings::{Parameters, Settings};
+pub use statement::Statements;

@@ -1,0 +1,299 @@
+//! The session side of a server connection: what is owed on it, what is in force on it, and what
+//! a client left behind on it.
+
+use std::sync::Arc;
+
+use pgweir_wire::{backend::Status, encode, tag::frontend};
+
+use crate::batch::Batch;
+use crate::effects::Effects;
+use crate::prepared::{Have, Prepared};
+use crate::reply::{Expect, Kind, Replies};
+use crate::settings::{Parameters, Settings};
+use crate::statement::Statement;
+
+/// What the unnamed statement of a server connection is.
+#[derive(Debug, Default)]
+pub(crate) enum Unnamed {
+    /// There is none.
+    #[default]
+    None,
+    /// This one.
+    Known(Arc<Statement>),
+    /// One that is not tracked, or perhaps none.
+    Foreign,
+}
+
+/// A frame of which only the beginning has been seen.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Passing {
+    /// Bytes of it that are still to come. Invariant: 0 between frames.
+    pub(crate) remaining: u64,
+    /// Whether they are handed on or dropped.
+    pub(crate) forward: bool,
+}
+
+/// Requests done since they were last taken.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// ReadyForQuery sent to the client.
+    pub queries: u32,
+    /// The same, with no transaction left open.
+    pub transactions: u32,
+    /// Parse messages from the client.
+    pub client_parses: u32,
+    /// Parse messages to the server.
+    pub server_parses: u32,
+    /// Bind messages.
+    pub binds: u32,
+}
+
+/// The state of one server connection after its login.
+#[derive(Debug)]
+pub struct Server {
+    pub(crate) replies: Replies,
+    pub(crate) status: Status,
+    pub(crate) base: Arc<Parameters>,
+    /// In force, as far as the server told or confirmed.
+    pub(crate) settings: Settings,
+    /// On the way: in force when the swallowed query in flight is through.
+    pub(crate) pending: Option<Settings>,
+    pub(crate) prepared: Prepared,
+    pub(crate) unnamed: Unnamed,
+    /// What was left behind since the last cleaning.
+    pub(crate) left: Effects,
+    /// A frame from the server under way.
+    pub(crate) passing: Passing,
+    /// Tag of that frame, if its end settles something.
+    pub(crate) settling: Option<u8>,
+    /// Bytes that the server still expects of a frame that a client began.
+    pub(crate) half_sent: u64,
+    /// Extended-protocol requests were sent with no Sync behind them yet.
+    pub(crate) unsynced: bool,
+    /// Number of Syncs sent, so that Parses that share a fate can be told.
+    pub(crate) segment: u64,
+    /// Body of the ErrorResponse to a request of our own.
+    pub(crate) own_error: Option<Box<[u8]>>,
+    pub(crate) counts: Counts,
+}
+
+impl Server {
+    /// A connection that has just logged in; `base` is what it reported.
+    pub fn new(base: Arc<Parameters>) -> Self {
+        Self {
+            replies: Replies::default(),
+            status: Status::Idle,
+            base,
+            settings: Settings::default(),
+            pending: None,
+            prepared: Prepared::default(),
+            unnamed: Unnamed::None,
+            left: Effects::NONE,
+            passing: Passing::default(),
+            settling: None,
+            half_sent: 0,
+            unsynced: false,
+            segment: 0,
+            own_error: None,
+            counts: Counts::default(),
+        }
+    }
+
+    /// The parameters reported at login.
+    pub fn base(&self) -> &Arc<Parameters> {
+        &self.base
+    }
+
+    /// Transaction status of the last ReadyForQuery.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// How many replies are owed.
+    pub fn owed(&self) -> usize {
+        self.replies.len()
+    }
+
+    /// How many shared statements it has.
+    pub fn prepared(&self) -> usize {
+        self.prepared.len()
+    }
+
+    /// What was left behind and needs [`Server::clean`].
+    pub fn left(&self) -> Effects {
+        self.left
+    }
+
+    /// Body of the ErrorResponse to a request of our own, if one failed.
+    pub fn own_error(&self) -> Option<&[u8]> {
+        self.own_error.as_deref()
+    }
+
+    /// Counts since the last call.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// S2: a lease may end here. Nothing is owed, no transaction is open, no frame is half-way.
+    #[inline]
+    pub fn at_boundary(&self) -> bool {
+        self.replies.is_empty()
+            && self.status == Status::Idle
+            && !self.unsynced
+            && !self.replies.skipping()
+            && !self.replies.copy_in()
+            && self.passing.remaining == 0
+            && self.half_sent == 0
+    }
+
+    /// Whether the connection can still be brought to a boundary by [`Server::clean`]: all that is
+    /// open is a transaction or an extended-protocol batch.
+    pub fn can_clean(&self) -> bool {
+        self.replies.is_empty()
+            && !self.replies.copy_in()
+            && self.passing.remaining == 0
+            && self.half_sent == 0
+            && !self.left.has(Effects::FOR_GOOD)
+    }
+
+    /// Whether settings are on the way to the server and not confirmed.
+    pub fn setting_up(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Sends a query of our own whose reply no client sees.
+    pub fn ask(&mut self, query: &[u8], to_server: &mut Batch) {
+        self.unnamed = Unnamed::None;
+        self.replies.push(Expect::swallow(Kind::Query));
+        to_server.own(|out| encode::query(query, out));
+    }
+
+    /// Writes what brings the connection back to the state of its login: the end of whatever is
+    /// open, then `reset` (empty: nothing more). Afterwards, when nothing is owed and
+    /// [`Server::own_error`] is empty, the connection is clean.
+    pub fn clean(&mut self, reset: &[u8], to_server: &mut Batch) {
+        debug_assert!(self.can_clean());
+        self.finish(to_server);
+        if self.status != Status::Idle {
+            self.ask(b"ROLLBACK", to_server);
+        }
+        if !reset.is_empty() {
+            self.ask(reset, to_server);
+        }
+        self.left = Effects::NONE;
+    }
+
+    /// Ends what a client that is gone began: with the Sync that it owes, the server answers all
+    /// that is outstanding. Nothing to send when no request is open.
+    pub fn finish(&mut self, to_server: &mut Batch) {
+        if self.unsynced || self.replies.skipping() {
+            self.sync(Expect::swallow(Kind::Sync));
+            to_server.own(encode::sync);
+        }
+    }
+
+    /// Whether all that is sent ended with a whole frame and is no copy data, so that requests of
+    /// our own can follow.
+    pub fn takes_requests(&self) -> bool {
+        self.half_sent == 0 && !self.replies.copy_in()
+    }
+
+    /// Puts `target` in force in one query of our own; the caller has seen that it differs.
+    pub(crate) fn change_settings(&mut self, target: &Settings, to_server: &mut Batch) {
+        let mut text = Vec::new();
+        self.settings.write_changes(target, &mut text);
+        if text.is_empty() {
+            self.settings = target.clone();
+            return;
+        }
+        self.ask(&text, to_server);
+        self.pending = Some(target.clone());
+    }
+
+    /// Closes statements beyond the limit. Done between transactions only: Close would also close
+    /// the portals made from them.
+    pub(crate) fn evict(&mut self, limit: usize, to_server: &mut Batch) {
+        while let Some(statement) = self.prepared.evict(limit) {
+            self.replies.push(Expect::swallow(Kind::Close));
+            to_server.own(|out| encode::close(b'S', statement.name(), out));
+        }
+    }
+
+    /// A Sync goes out.
+    pub(crate) fn sync(&mut self, entry: Expect) {
+        self.replies.push_sync(entry);
+        if !self.replies.copy_in() {
+            self.unsynced = false;
+        }
+        self.segment += 1;
+    }
+
+    /// A request of the extended protocol goes out; gives its number.
+    pub(crate) fn push(&mut self, entry: Expect) -> u64 {
+        let number = self.replies.next_number();
+        self.replies.push(entry);
+        self.unsynced = true;
+        number
+    }
+
+    /// Sees to it that the server has the statement before it reads what is sent next.
+    pub(crate) fn ensure(&mut self, statement: &Arc<Statement>, to_server: &mut Batch) {
+        let have = self
+            .prepared
+            .have(statement.id(), self.replies.answered(), self.segment);
+        if have == Have::Yes {
+            return;
+        }
+        if have == Have::Perhaps {
+            self.push(Expect::swallow(Kind::Close));
+            to_server.own(|out| encode::close(b'S', statement.name(), out));
+        }
+        let number = self.push(Expect::swallow(Kind::Parse));
+        self.prepared
+            .insert(Arc::clone(statement), number, self.segment);
+        self.counts.server_parses += 1;
+        to_server
+            .own(|out| encode::parse(statement.name(), statement.text(), statement.types(), out));
+    }
+
+    /// The same for the unnamed statement.
+    pub(crate) fn ensure_unnamed(
+        &mut self,
+        wanted: Option<&Arc<Statement>>,
+        to_server: &mut Batch,
+    ) {
+        match (wanted, &self.unnamed) {
+            (Some(wanted), Unnamed::Known(there)) if Arc::ptr_eq(wanted, there) => {}
+            (Some(wanted), _) => {
+                self.push(Expect::swallow(Kind::Parse));
+                self.unnamed = Unnamed::Known(Arc::clone(wanted));
+                self.counts.server_parses += 1;
+                to_server.own(|out| encode::parse(b"", wanted.text(), wanted.types(), out));
+            }
+            (None, Unnamed::None) => {}
+            (None, _) => {
+                // The client has none: make sure that it does not get somebody else's.
+                self.push(Expect::swallow(Kind::Close));
+                self.unnamed = Unnamed::None;
+                to_server.own(|out| encode::close(b'S', b"", out));
+            }
+        }
+    }
+
+    /// Whether the server reports changes of a parameter.
+    pub(crate) fn reports(&self, name: &[u8]) -> bool {
+        crate::settings::settable(name) && self.base.value(name).is_some()
+    }
+}
+
+/// Tags whose requests belong to the extended protocol and are owed a reply of their own.
+pub(crate) fn extended_kind(tag: u8) -> Option<Kind> {
+    match tag {
+        frontend::PARSE => Some(Kind::Parse),
+        frontend::BIND => Some(Kind::Bind),
+        frontend::DESCRIBE => Some(Kind::Describe),
+        frontend::EXECUTE => Some(Kind::Execute),
+        frontend::CLOSE => Some(Kind::Close),
+        _ => None,
+    }
+}

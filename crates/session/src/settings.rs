@@ -1,0 +1,273 @@
+//! The settings (run-time parameters) that follow a client from server to server.
+//!
+//! A server connection starts with the values of its login, its *base*. What differs from the base
+//! is a [`Settings`] value: of the client (what it asked for and was told) and of the server
+//! connection (what is in force there). Where the two differ at the start of a lease, `SET`
+//! statements go ahead of the client's request in the same write.
+
+use std::sync::Arc;
+
+/// Reported by the server but not to be set by anybody (runtime-config-preset, libpq-status).
+const PRESET: [&[u8]; 7] = [
+    b"server_version",
+    b"server_encoding",
+    b"is_superuser",
+    b"session_authorization",
+    b"integer_datetimes",
+    b"in_hot_standby",
+    b"max_identifier_length",
+];
+
+/// Whether a reported parameter is one that a client can set, so that it must follow it.
+pub fn settable(name: &[u8]) -> bool {
+    !PRESET
+        .iter()
+        .any(|preset| preset.eq_ignore_ascii_case(name))
+        && !name.starts_with(b"pgweir.")
+}
+
+type Pair = (Box<[u8]>, Box<[u8]>);
+
+/// Parameter values as a server reported them at login, names as it spells them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parameters(Vec<Pair>);
+
+impl Parameters {
+    /// The value of a parameter; names compare without case.
+    pub fn value(&self, name: &[u8]) -> Option<&[u8]> {
+        self.0
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| &**value)
+    }
+
+    /// Sets one value, in the place of the old one if there is one.
+    pub fn insert(&mut self, name: &[u8], value: &[u8]) {
+        match self
+            .0
+            .iter_mut()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        {
+            Some((_, old)) => *old = value.into(),
+            None => self.0.push((name.into(), value.into())),
+        }
+    }
+
+    /// All of them, in the order in which the server reported them.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+/// Values that differ from a server's base. Cheap to clone and to compare.
+///
+/// Invariant: sorted by name, names in lower case, each once.
+#[derive(Debug, Clone, Default)]
+pub struct Settings(Option<Arc<[Pair]>>);
+
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Settings {}
+
+impl Settings {
+    /// From name and value pairs; a later one wins.
+    pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let mut all: Vec<Pair> = Vec::new();
+        for (name, value) in pairs {
+            put(&mut all, name, value);
+        }
+        Self::from_sorted(all)
+    }
+
+    fn from_sorted(all: Vec<Pair>) -> Self {
+        Self(if all.is_empty() {
+            None
+        } else {
+            Some(all.into())
+        })
+    }
+
+    /// Whether nothing differs from the base.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Takes over the allocation of an equal value.
+    pub(crate) fn share(&mut self, other: &Self) {
+        debug_assert!(self == other);
+        if let (Some(a), Some(b)) = (&self.0, &other.0)
+            && !Arc::ptr_eq(a, b)
+        {
+            *self = other.clone();
+        }
+    }
+
+    fn pairs(&self) -> &[Pair] {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// The value of one setting, if it differs from the base.
+    pub fn value(&self, name: &[u8]) -> Option<&[u8]> {
+        self.pairs()
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, v)| &**v)
+    }
+
+    /// All names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.pairs().iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The same with one value changed; a value equal to the base's is not kept.
+    #[must_use]
+    pub fn with(&self, name: &[u8], value: &[u8], base: &Parameters) -> Self {
+        let mut all = self.pairs().to_vec();
+        if base.value(name) == Some(value) {
+            all.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        } else {
+            put(&mut all, name, value);
+        }
+        Self::from_sorted(all)
+    }
+
+    /// Writes the statements that lead from `self` to `target`, for one simple Query.
+    ///
+    /// All of them run in one implicit transaction: they take effect together or not at all.
+    pub fn write_changes(&self, target: &Self, text: &mut Vec<u8>) {
+        for (name, value) in target.iter() {
+            if self.value(name) != Some(value) {
+                write_set(name, value, text);
+            }
+        }
+        for (name, _) in self.iter() {
+            if target.value(name).is_none() {
+                text.extend_from_slice(b"RESET ");
+                quote(name, b'"', text);
+                text.push(b';');
+            }
+        }
+    }
+}
+
+fn put(all: &mut Vec<Pair>, name: &[u8], value: &[u8]) {
+    let name = name.to_ascii_lowercase();
+    match all.binary_search_by(|(key, _)| (**key).cmp(&name)) {
+        Ok(at) => all[at].1 = value.into(),
+        Err(at) => all.insert(at, (name.into(), value.into())),
+    }
+}
+
+fn write_set(name: &[u8], value: &[u8], text: &mut Vec<u8>) {
+    // These take a list: SET would read a quoted value as one element of it.
+    if matches!(
+        name,
+        b"search_path" | b"temp_tablespaces" | b"session_preload_libraries"
+    ) {
+        text.extend_from_slice(b"SELECT pg_catalog.set_config(");
+        literal(name, text);
+        text.push(b',');
+        literal(value, text);
+        text.extend_from_slice(b",false);");
+        return;
+    }
+    text.extend_from_slice(b"SET ");
+    quote(name, b'"', text);
+    text.push(b'=');
+    literal(value, text);
+    text.push(b';');
+}
+
+/// A literal that means the same whatever `standard_conforming_strings` is (sql-syntax-lexical).
+fn literal(value: &[u8], text: &mut Vec<u8>) {
+    if value.contains(&b'\\') {
+        text.extend_from_slice(b" E'");
+        for &byte in value {
+            if byte == b'\'' || byte == b'\\' {
+                text.push(byte);
+            }
+            text.push(byte);
+        }
+        text.push(b'\'');
+    } else {
+        quote(value, b'\'', text);
+    }
+}
+
+fn quote(value: &[u8], mark: u8, text: &mut Vec<u8>) {
+    text.push(mark);
+    for &byte in value {
+        if byte == mark {
+            text.push(mark);
+        }
+        text.push(byte);
+    }
+    text.push(mark);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Settings {
+        Settings::new(pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())))
+    }
+
+    fn check(from: &[(&str, &str)], to: &[(&str, &str)], expected: &str) {
+        let mut text = Vec::new();
+        settings(from).write_changes(&settings(to), &mut text);
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn changes_are_the_difference() {
+        check(&[], &[], "");
+        check(&[], &[("TimeZone", "UTC")], "SET \"timezone\"='UTC';");
+        check(&[("timezone", "UTC")], &[("TimeZone", "UTC")], "");
+        check(&[("timezone", "UTC")], &[], "RESET \"timezone\";");
+        check(
+            &[("a", "1"), ("b", "2")],
+            &[("b", "3")],
+            "SET \"b\"='3';RESET \"a\";",
+        );
+    }
+
+    #[test]
+    fn values_cannot_break_out() {
+        check(
+            &[],
+            &[("a\"b", "x'; drop--")],
+            "SET \"a\"\"b\"='x''; drop--';",
+        );
+        check(&[], &[("a", "\\'")], "SET \"a\"= E'\\\\''';");
+        check(
+            &[],
+            &[("search_path", "a, b")],
+            "SELECT pg_catalog.set_config('search_path','a, b',false);",
+        );
+    }
+
+    #[test]
+    fn a_base_value_is_no_difference() {
+        let mut base = Parameters::default();
+        base.insert(b"TimeZone", b"UTC");
+        let changed = Settings::default().with(b"TimeZone", b"Asia/Tokyo", &base);
+        assert_eq!(changed.value(b"timezone"), Some(&b"Asia/Tokyo"[..]));
+        assert!(changed.with(b"TIMEZONE", b"UTC", &base).is_empty());
+    }
+
+    #[test]
+    fn preset_parameters_do_not_follow() {
+        assert!(!settable(b"server_version"));
+        assert!(!settable(b"Is_Superuser"));
+        assert!(settable(b"application_name"));
+    }
+}

@@ -205,7 +205,6 @@ impl Client {
                 Err(error) => return (at, Verdict::Refused(error.into())),
             };
             let frame = Frame {
-                at,
                 tag: head.tag,
                 len: head.frame_len(),
                 seen: &input[at..],

@@ -23,6 +23,8 @@
 //! - **W4**: looking at a frame allocates and copies nothing.
 //! - **W5**: a length is judged before anything is reserved for it.
 
+#![forbid(unsafe_code)]
+
 pub mod backend;
 mod cursor;
 pub mod encode;

@@ -1,1 +1,48 @@
-//! placeholder
+//! Text of a configuration in, one checked model out; and what changed between two of them.
+//!
+//! A format (TOML here, PgBouncer's INI beside it) is read into a plain list of sections, keys and
+//! values. The tables in [`Settings`], [`Database`] and [`User`] say what each key is, and turn those
+//! lists into the model; the same tables answer `SHOW CONFIG` and `SET`, and write
+//! `config/reference.toml`. No file is opened here: the caller reads, and puts its file's name in front
+//! of each [`Mistake`].
+//!
+//! # Promises
+//!
+//! - **C1** every mistake of a file is reported at once, with line and key.
+//! - **C2** the two formats give the same model. (Holds by construction for what exists: a format
+//!   yields sections, and only the tables know keys.)
+//! - **C3** a difference between two models names what it touches, and nothing else is disturbed.
+
+mod check;
+mod database;
+mod difference;
+mod document;
+mod host;
+mod mistake;
+mod model;
+mod secret;
+mod settings;
+mod suggest;
+mod table;
+mod toml_text;
+mod url_text;
+mod user;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::database::{Database, DatabaseRef};
+pub use crate::difference::{Changed, Difference, difference};
+pub use crate::host::{BadHost, Host};
+pub use crate::mistake::Mistake;
+pub use crate::model::{Config, ShownSetting};
+pub use crate::secret::Secret;
+pub use crate::settings::Settings;
+pub use crate::toml_text::parse;
+pub use crate::url_text::from_url;
+pub use crate::user::User;
+pub use crate::value::size::Size;
+pub use crate::value::time::Millis;
+pub use crate::value::tls::{SslMode, TlsProtocols};
+pub use crate::value::words::{AuthType, CheckQuery, LogFormat, LogLevel, PoolMode, SocketMode};

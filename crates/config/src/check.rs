@@ -1,0 +1,172 @@
+//! What values must say together: every one is good by itself, but do they fit?
+
+use crate::database::Database;
+use crate::document::Place;
+use crate::mistake::Mistake;
+use crate::model::Config;
+use crate::settings::Settings;
+use crate::value::tls::SslMode;
+
+/// Names that are the console's.
+const CONSOLE: [&str; 2] = ["pgweir", "pgbouncer"];
+
+/// Longest name of a database or user, in bytes: PostgreSQL cuts longer ones.
+const NAME_MAX: usize = 63;
+
+/// Smallest and largest read buffer of a worker, in bytes.
+const PKT_BUF: std::ops::RangeInclusive<u32> = 1 << 10..=16 << 20;
+
+/// Smallest and largest limit of a message, in bytes; PostgreSQL's lengths are signed.
+const PACKET_SIZE: std::ops::RangeInclusive<u32> = 1 << 10..=i32::MAX as u32;
+
+/// Something that does not fit.
+pub(crate) struct Wrong {
+    pub(crate) place: Place,
+    /// What it is about; the first is the one to name.
+    pub(crate) keys: &'static [&'static str],
+    message: String,
+}
+
+impl Wrong {
+    pub(crate) fn mistake(&self, line: Option<usize>) -> Mistake {
+        let key = self
+            .place
+            .path(self.keys.first().copied().unwrap_or_default());
+        Mistake {
+            line,
+            key,
+            message: self.message.clone(),
+        }
+    }
+}
+
+/// All that does not fit.
+pub(crate) fn check(config: &Config) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    let mut settings = |keys, message: String| {
+        wrong.push(Wrong {
+            place: Place::Settings,
+            keys,
+            message,
+        });
+    };
+    check_sockets(&config.settings, &mut settings);
+    check_sizes(&config.settings, &mut settings);
+    check_tls(&config.settings, &mut settings);
+    for (name, database) in &config.databases {
+        check_database(name, database, &mut |keys, message| {
+            wrong.push(Wrong {
+                place: Place::Database(name.clone()),
+                keys,
+                message,
+            });
+        });
+    }
+    for name in config.users.keys() {
+        if let Some(message) = bad_name(name) {
+            wrong.push(Wrong {
+                place: Place::User(name.clone()),
+                keys: &[],
+                message,
+            });
+        }
+    }
+    wrong
+}
+
+type Report<'a> = &'a mut dyn FnMut(&'static [&'static str], String);
+
+fn check_sockets(settings: &Settings, report: Report<'_>) {
+    let dir = &settings.unix_socket_dir;
+    if settings.listen_addr.is_empty() && dir.is_empty() {
+        let message = "is empty, and so is unix_socket_dir: nobody could connect".to_owned();
+        report(&["listen_addr", "unix_socket_dir"], message);
+    }
+    if !dir.is_empty() && !dir.starts_with(['/', '@']) {
+        let message = "expected an absolute path, \"@name\" or \"\"".to_owned();
+        report(&["unix_socket_dir"], message);
+    }
+}
+
+fn check_sizes(settings: &Settings, report: Report<'_>) {
+    if !(1..=i32::MAX as u32).contains(&settings.listen_backlog) {
+        report(
+            &["listen_backlog"],
+            format!("expected a number from 1 to {}", i32::MAX),
+        );
+    }
+    if !PKT_BUF.contains(&settings.pkt_buf.bytes()) {
+        report(&["pkt_buf"], "expected a size from 1kB to 16MB".to_owned());
+    }
+    if !PACKET_SIZE.contains(&settings.max_packet_size.bytes()) {
+        report(
+            &["max_packet_size"],
+            "expected a size from 1kB to 2147483647 bytes".to_owned(),
+        );
+    }
+    if settings.stats_period.is_zero() {
+        report(&["stats_period"], "expected more than 0".to_owned());
+    }
+}
+
+fn check_tls(settings: &Settings, report: Report<'_>) {
+    let mode = settings.client_tls_sslmode;
+    if mode != SslMode::Disable {
+        if settings.client_tls_key_file.is_none() {
+            let message = format!("client_tls_sslmode \"{mode}\" needs client_tls_key_file");
+            report(&["client_tls_sslmode", "client_tls_key_file"], message);
+        }
+        if settings.client_tls_cert_file.is_none() {
+            let message = format!("client_tls_sslmode \"{mode}\" needs client_tls_cert_file");
+            report(&["client_tls_sslmode", "client_tls_cert_file"], message);
+        }
+    }
+    if mode.verifies() && settings.client_tls_ca_file.is_none() {
+        let message = format!("client_tls_sslmode \"{mode}\" needs client_tls_ca_file");
+        report(&["client_tls_sslmode", "client_tls_ca_file"], message);
+    }
+    if settings.server_tls_key_file.is_some() != settings.server_tls_cert_file.is_some() {
+        let message = "server_tls_key_file and server_tls_cert_file need each other".to_owned();
+        report(&["server_tls_key_file", "server_tls_cert_file"], message);
+    }
+}
+
+fn check_database(name: &str, database: &Database, report: Report<'_>) {
+    if CONSOLE.contains(&name) {
+        report(&[], "is the console's name".to_owned());
+    }
+    if let Some(message) = bad_name(name) {
+        report(&[], message);
+    }
+    if database.hosts.is_empty() {
+        report(
+            &["hosts", "host", "port"],
+            "is missing, and there is no unix_socket_dir".to_owned(),
+        );
+    }
+    if database.dbname.as_deref().is_some_and(str::is_empty) {
+        report(&["dbname"], "is empty".to_owned());
+    }
+    if database.user.as_deref().is_some_and(str::is_empty) {
+        report(&["user"], "is empty".to_owned());
+    }
+    if database.password.is_some() && database.user.is_none() {
+        let message = "needs \"user\" beside it: it is the password of that user".to_owned();
+        report(&["password", "user"], message);
+    }
+}
+
+fn bad_name(name: &str) -> Option<String> {
+    if name.is_empty() {
+        Some("the name is empty".to_owned())
+    } else if name.len() > NAME_MAX {
+        Some(format!(
+            "the name has {} bytes, more than {NAME_MAX}",
+            name.len()
+        ))
+    } else if name.contains('\0') {
+        Some("the name contains a NUL character".to_owned())
+    } else {
+        None
+    }
+}

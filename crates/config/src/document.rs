@@ -1,0 +1,227 @@
+//! What every format is read into, and how the tables make the model of it.
+
+use std::collections::BTreeMap;
+
+use crate::check::check;
+use crate::database::Database;
+use crate::host::{Host, PORT};
+use crate::mistake::Mistake;
+use crate::model::Config;
+use crate::settings::Settings;
+use crate::suggest::did_you_mean;
+use crate::table::Table;
+use crate::user::User;
+use crate::value::{Raw, Value};
+
+/// Sections in the order they stand in the text. A key that comes twice counts the second time.
+#[derive(Default)]
+pub(crate) struct Document {
+    pub(crate) sections: Vec<Section>,
+}
+
+pub(crate) struct Section {
+    pub(crate) place: Place,
+    pub(crate) line: Option<usize>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) line: Option<usize>,
+    pub(crate) value: Raw,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Settings,
+    Database(String),
+    User(String),
+}
+
+impl Place {
+    /// The whole name of one of its keys, for a mistake.
+    pub(crate) fn path(&self, key: &str) -> String {
+        let section = match self {
+            Place::Settings => return key.to_owned(),
+            Place::Database(name) => format!("databases.{}", quoted(name)),
+            Place::User(name) => format!("users.{}", quoted(name)),
+        };
+        if key.is_empty() {
+            section
+        } else {
+            format!("{section}.{key}")
+        }
+    }
+}
+
+/// As TOML wants the name of a section: bare if it can be.
+fn quoted(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(bare) {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.escape_debug())
+    }
+}
+
+impl Document {
+    /// The model, or all that is wrong: with single values first, then with what they say together.
+    pub(crate) fn lower(mut self, mut mistakes: Vec<Mistake>) -> Result<Config, Vec<Mistake>> {
+        let mut config = Config {
+            settings: Settings::default(),
+            databases: BTreeMap::new(),
+            users: BTreeMap::new(),
+        };
+        for section in &mut self.sections {
+            match section.place.clone() {
+                Place::Settings => section.assign(&mut config.settings, &mut mistakes),
+                Place::Database(name) => {
+                    section.join_host_and_port(&mut mistakes);
+                    let database: &mut Database = config.databases.entry(name).or_default();
+                    section.assign(database, &mut mistakes);
+                }
+                Place::User(name) => {
+                    let user: &mut User = config.users.entry(name).or_default();
+                    section.assign(user, &mut mistakes);
+                }
+            }
+        }
+        config.complete_hosts();
+        for wrong in check(&config) {
+            // What follows from a mistake that is named already is not another one.
+            let path = |key: &&str| wrong.place.path(key);
+            if !wrong
+                .keys
+                .iter()
+                .map(path)
+                .any(|path| mistakes.iter().any(|m| m.key == path))
+            {
+                mistakes.push(wrong.mistake(self.line(&wrong.place, wrong.keys)));
+            }
+        }
+        if mistakes.is_empty() {
+            return Ok(config);
+        }
+        mistakes.sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
+        Err(mistakes)
+    }
+
+    /// Where the first of the keys that is there stands, or else their section.
+    fn line(&self, place: &Place, keys: &[&str]) -> Option<usize> {
+        let sections = || {
+            self.sections
+                .iter()
+                .filter(|section| section.place == *place)
+        };
+        let entry = |key: &&str| {
+            sections()
+                .flat_map(|section| &section.entries)
+                .filter(|entry| entry.key == **key)
+                .find_map(|entry| entry.line)
+        };
+        keys.iter()
+            .find_map(entry)
+            .or_else(|| sections().find_map(|section| section.line))
+    }
+}
+
+impl Section {
+    fn assign<T: Table>(&self, to: &mut T, mistakes: &mut Vec<Mistake>) {
+        for entry in &self.entries {
+            let assigned = match T::key(&entry.key) {
+                Some(key) => (key.assign)(to, &entry.value),
+                None => Err(unknown_key::<T>(&self.place, &entry.key)),
+            };
+            if let Err(message) = assigned {
+                mistakes.push(self.mistake(entry, message));
+            }
+        }
+    }
+
+    fn mistake(&self, entry: &Entry, message: String) -> Mistake {
+        Mistake {
+            line: entry.line,
+            key: self.place.path(&entry.key),
+            message,
+        }
+    }
+
+    /// `host` and `port` are another way to write `hosts`, and PgBouncer's: commas between the hosts,
+    /// one port for all.
+    fn join_host_and_port(&mut self, mistakes: &mut Vec<Mistake>) {
+        let split = |entry: &Entry| matches!(entry.key.as_str(), "host" | "port");
+        if !self.entries.iter().any(split) {
+            return;
+        }
+        let (parts, rest) = std::mem::take(&mut self.entries)
+            .into_iter()
+            .partition(split);
+        self.entries = rest;
+        let parts: Vec<Entry> = parts;
+        let last = |name: &str| parts.iter().rfind(|entry| entry.key == name);
+        let whole = self.entries.iter().find(|entry| entry.key == "hosts");
+        let joined = match (whole, last("host"), last("port")) {
+            (Some(_), Some(part), _) | (Some(_), None, Some(part)) => {
+                Err((part, "is already said by \"hosts\"".to_owned()))
+            }
+            (None, Some(host), port) => join(host, port),
+            (None, None, Some(port)) => Err((port, "needs \"host\" beside it".to_owned())),
+            (_, None, None) => return,
+        };
+        match joined {
+            Ok(hosts) => self.entries.push(hosts),
+            Err((entry, message)) => mistakes.push(self.mistake(entry, message)),
+        }
+    }
+}
+
+fn join<'a>(host: &'a Entry, port: Option<&'a Entry>) -> Result<Entry, (&'a Entry, String)> {
+    let number = match port {
+        None => PORT,
+        Some(entry) => match u16::from_raw(&entry.value) {
+            Ok(number) if number > 0 => number,
+            Ok(_) => return Err((entry, "expected a port from 1 to 65535, found 0".to_owned())),
+            Err(message) => return Err((entry, message)),
+        },
+    };
+    let names = String::from_raw(&host.value).map_err(|message| (host, message))?;
+    let hosts: Result<Vec<Raw>, _> = names
+        .split(',')
+        .map(|name| Host::from_parts(name.trim(), number).map(|host| Raw::Text(host.to_string())))
+        .collect();
+    match hosts {
+        Ok(hosts) => Ok(Entry {
+            key: "hosts".to_owned(),
+            line: host.line,
+            value: Raw::List(hosts),
+        }),
+        Err(error) => Err((host, error.to_string())),
+    }
+}
+
+/// Why a key is not one of this section: mistyped, or at home in another.
+pub(crate) fn unknown_key<T: Table>(place: &Place, key: &str) -> String {
+    let here = match place {
+        Place::Settings => "pgweir",
+        Place::Database(_) => "databases.NAME",
+        Place::User(_) => "users.NAME",
+    };
+    let elsewhere = [
+        ("pgweir", Settings::key(key).is_some()),
+        (
+            "databases.NAME",
+            Database::key(key).is_some() || matches!(key, "host" | "port"),
+        ),
+        ("users.NAME", User::key(key).is_some()),
+    ];
+    let homes: Vec<String> = elsewhere
+        .iter()
+        .filter(|(section, has)| *has && *section != here)
+        .map(|(section, _)| format!("[{section}]"))
+        .collect();
+    if !homes.is_empty() {
+        return format!("is not a key of [{here}], but of {}", homes.join(" and "));
+    }
+    let names = T::KEYS.iter().map(|key| key.name);
+    format!("is not a key of [{here}]{}", did_you_mean(key, names))
+}

@@ -1,0 +1,29 @@
+//! One thing that is wrong with a configuration.
+
+use std::fmt;
+
+/// One thing that is wrong with a configuration, for the eyes of whoever wrote it.
+///
+/// Never contains a secret: a value is quoted only where it is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Mistake {
+    /// Line of the text, counted from 1; `None` where the text has no lines or the mistake no place.
+    pub line: Option<usize>,
+    /// The key it is about: `listen_port`, `databases.shop.pool_size`; empty for mistakes of syntax.
+    pub key: String,
+    /// What is wrong, and where it is known, what was probably meant.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    /// `12: pool_size: message`; the caller puts the name of the file and a colon in front.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "{line}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,143 @@
+//! `[pgweir]`: what holds for the whole process. Long because it is a table.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::table::table;
+use crate::value::size::Size;
+use crate::value::time::Millis;
+use crate::value::tls::{SslMode, TlsProtocols};
+use crate::value::words::{AuthType, CheckQuery, LogFormat, LogLevel, PoolMode, SocketMode};
+
+table! {
+    /// What holds for the whole process. Names are PgBouncer's where it has the same thing.
+    pub struct Settings {
+        /// Addresses to listen on; `*` is every one, an empty list is none.
+        listen_addr: Vec<String> = "127.0.0.1" => Restart;
+        /// TCP port, and the number in the name of the Unix socket. 0: any free port.
+        listen_port: u16 = "6432" => Restart;
+        /// Directory of the Unix socket. "": no Unix socket. `@name`: in the abstract namespace.
+        unix_socket_dir: String = "/tmp" => Restart;
+        /// Permission bits of the Unix socket.
+        unix_socket_mode: SocketMode = "0777" => Restart;
+        /// Connections the kernel holds before they are accepted.
+        listen_backlog: u32 = "1024" => Restart;
+        /// Threads that move data. 0: as many as the CPUs this process may use.
+        workers: u16 = "0" => Restart;
+
+        /// When a server connection goes back to its pool.
+        pool_mode: PoolMode = "transaction" => AtOnce;
+        /// Client connections at most, the console's included.
+        max_client_conn: u32 = "5000" => AtOnce;
+        /// Server connections of one pool (a user on a database) at most. 0: no limit.
+        default_pool_size: u32 = "20" => AtOnce;
+        /// Server connections that a pool in use keeps at least.
+        min_pool_size: u32 = "0" => AtOnce;
+        /// Server connections beyond the size for clients that waited for `reserve_pool_timeout`.
+        reserve_pool_size: u32 = "0" => AtOnce;
+        /// How long a client waits before the reserve is used. 0: it never is.
+        reserve_pool_timeout: Duration = "5s" => AtOnce;
+        /// Server connections of one database at most, over all its users. 0: no limit.
+        max_db_connections: u32 = "0" => AtOnce;
+        /// Client connections of one database at most. 0: no limit.
+        max_db_client_connections: u32 = "0" => AtOnce;
+        /// Server connections of one user at most, over all databases. 0: no limit.
+        max_user_connections: u32 = "0" => AtOnce;
+        /// Client connections of one user at most. 0: no limit.
+        max_user_client_connections: u32 = "0" => AtOnce;
+
+        /// Whether the connection that idled longest is used next, rather than the one used last.
+        server_round_robin: bool = "false" => AtOnce;
+        /// Prepared statements kept on each server connection. 0: names of statements are not tracked.
+        max_prepared_statements: u32 = "200" => AtOnce;
+        /// Largest named prepared statement that is kept, as the text of its Parse message.
+        max_statement_size: Size = "1MB" => AtOnce;
+        /// Cleans a server connection when a session ends. "": nothing does.
+        server_reset_query: String = "DISCARD ALL" => AtOnce;
+        /// Whether it is also sent between transactions, in every pool mode.
+        server_reset_query_always: bool = "false" => AtOnce;
+        /// A connection that idled for longer is checked before it is used. 0: always.
+        server_check_delay: Duration = "30s" => AtOnce;
+        /// The query that checks it. `<empty>`: an empty one. "": no check.
+        server_check_query: CheckQuery = "<empty>" => AtOnce;
+        /// Age at which a server connection is closed once nobody uses it. 0: after one use.
+        server_lifetime: Duration = "1h" => AtOnce;
+        /// A server connection that idled for longer is closed. 0: never.
+        server_idle_timeout: Duration = "10min" => AtOnce;
+        /// Connecting and logging in to a server must be done within. 0: no limit.
+        server_connect_timeout: Duration = "15s" => AtOnce;
+        /// Longest pause between attempts after a failed login; pauses grow up to it.
+        server_login_retry: Duration = "15s" => AtOnce;
+
+        /// A client must have logged in within. 0: no limit.
+        client_login_timeout: Duration = "60s" => AtOnce;
+        /// A client waits for a server connection for so long, then is refused. 0: for ever.
+        query_wait_timeout: Duration = "2min" => AtOnce;
+        /// A query may run for so long, then client and server connection are closed. 0: for ever.
+        query_timeout: Duration = "0" => AtOnce;
+        /// A transaction may take so long, then it is ended. 0: for ever.
+        transaction_timeout: Duration = "0" => AtOnce;
+        /// A client may idle inside a transaction for so long, then it is closed. 0: for ever.
+        idle_transaction_timeout: Duration = "0" => AtOnce;
+        /// A client may idle outside a transaction for so long, then it is closed. 0: for ever.
+        client_idle_timeout: Duration = "0" => AtOnce;
+        /// A cancel request waits for a server for so long, then is dropped. 0: for ever.
+        cancel_wait_timeout: Duration = "10s" => AtOnce;
+
+        /// Largest message that is let through.
+        max_packet_size: Size = "2147483647" => AtOnce;
+        /// The buffer each worker reads into.
+        pkt_buf: Size = "64kB" => Restart;
+        /// Whether the kernel probes connections that are silent.
+        tcp_keepalive: bool = "true" => AtOnce;
+        /// Unacknowledged data ends a connection after. A plain number is milliseconds. 0: the kernel's default.
+        tcp_user_timeout: Millis = "0" => AtOnce;
+        /// Parameters of the startup message that are accepted and dropped.
+        ignore_startup_parameters: Vec<String> = "" => AtOnce;
+
+        /// Whether clients use TLS. The verifying modes demand a certificate of the client.
+        client_tls_sslmode: SslMode = "disable" => AtOnce;
+        /// Private key for clients' connections, PEM.
+        client_tls_key_file: Option<PathBuf> as "\"/etc/pgweir/server.key\"" => AtOnce;
+        /// Certificate for clients' connections, PEM, with its chain.
+        client_tls_cert_file: Option<PathBuf> as "\"/etc/pgweir/server.crt\"" => AtOnce;
+        /// Authorities whose certificates clients may show, PEM.
+        client_tls_ca_file: Option<PathBuf> as "\"/etc/pgweir/clients-ca.crt\"" => AtOnce;
+        /// Versions of TLS spoken with clients.
+        client_tls_protocols: TlsProtocols = "secure" => AtOnce;
+        /// Whether servers are reached over TLS, and whose certificate is believed.
+        server_tls_sslmode: SslMode = "prefer" => Reconnect;
+        /// Authorities whose certificates servers may show, PEM. None: the system's.
+        server_tls_ca_file: Option<PathBuf> as "\"/etc/pgweir/servers-ca.crt\"" => Reconnect;
+        /// Private key shown to servers, PEM.
+        server_tls_key_file: Option<PathBuf> as "\"/etc/pgweir/client.key\"" => Reconnect;
+        /// Certificate shown to servers, PEM.
+        server_tls_cert_file: Option<PathBuf> as "\"/etc/pgweir/client.crt\"" => Reconnect;
+
+        /// How clients prove who they are.
+        auth_type: AuthType = "scram-sha-256" => AtOnce;
+        /// File of users and secrets, in lines of `"user" "secret"`.
+        auth_file: Option<PathBuf> as "\"/etc/pgweir/userlist.txt\"" => AtOnce;
+        /// Users who may do everything on the console.
+        admin_users: Vec<String> = "" => AtOnce;
+        /// Users who may look on the console.
+        stats_users: Vec<String> = "" => AtOnce;
+
+        /// How much is logged.
+        log_level: LogLevel = "info" => AtOnce;
+        /// How a line of the log is written.
+        log_format: LogFormat = "text" => Restart;
+        /// Whether logins are logged.
+        log_connections: bool = "true" => AtOnce;
+        /// Whether ends of connections are logged, with the reason.
+        log_disconnections: bool = "true" => AtOnce;
+        /// Whether errors that clients are sent are logged.
+        log_pooler_errors: bool = "true" => AtOnce;
+        /// Whether a line of statistics is logged each `stats_period`.
+        log_stats: bool = "true" => AtOnce;
+        /// Over which averages are taken.
+        stats_period: Duration = "60s" => AtOnce;
+        /// Connections that are still open so long after a shutdown began are closed. 0: it waits for them.
+        shutdown_timeout: Duration = "0" => AtOnce;
+    }
+}

@@ -1,0 +1,250 @@
+//! A connection string as a whole configuration: one database, pooled on the default port.
+//!
+//! Read as libpq reads it, which is not quite as browsers do: several hosts with commas between them,
+//! no host at all, a socket's directory with its slashes as `%2F`.
+
+use crate::check::check;
+use crate::database::Database;
+use crate::host::{Host, PORT};
+use crate::mistake::Mistake;
+use crate::model::Config;
+use crate::secret::Secret;
+use crate::suggest::did_you_mean;
+use crate::user::User;
+use crate::value::words::AuthType;
+use crate::value::{Raw, Value};
+
+/// Parameters of a connection string that mean something here.
+const PARAMETERS: [&str; 9] = [
+    "host",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+];
+
+/// A configuration that pools the one database of `postgres://user:password@host:port/name?sslmode=…`.
+///
+/// The user and its password are asked of clients and given to the server; without a password clients
+/// need none. The user may look on the console. Several hosts have commas between them, as in libpq;
+/// without a host it is the local Unix socket, without a name of the database that of the user.
+///
+/// # Errors
+///
+/// What is wrong with the string, without repeating it: it may have a password in it.
+pub fn from_url(url: &str) -> Result<Config, Mistake> {
+    let parts = Parts::read(url)?;
+    let config = parts.config()?;
+    match check(&config).first() {
+        Some(wrong) => Err(wrong.mistake(None)),
+        None => Ok(config),
+    }
+}
+
+/// The string taken apart and decoded.
+#[derive(Default)]
+struct Parts {
+    /// Host and port each, as they stand there.
+    hosts: Vec<(String, Option<String>)>,
+    port: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+    dbname: Option<String>,
+    sslmode: Option<String>,
+    sslrootcert: Option<String>,
+    sslcert: Option<String>,
+    sslkey: Option<String>,
+}
+
+impl Parts {
+    fn read(url: &str) -> Result<Parts, Mistake> {
+        let rest = ["postgres://", "postgresql://"]
+            .into_iter()
+            .find_map(|scheme| url.strip_prefix(scheme))
+            .ok_or_else(|| {
+                wrong(
+                    "",
+                    "expected postgres://user:password@host:port/name".to_owned(),
+                )
+            })?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) = match login.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (login, None),
+        };
+        let mut parts = Parts {
+            user: decode("user", user)?,
+            password: decode("password", password.unwrap_or_default())?,
+            dbname: decode("dbname", path)?,
+            ..Parts::default()
+        };
+        for host in hosts.split(',').filter(|host| !host.is_empty()) {
+            parts.hosts.push(split_port(host)?);
+        }
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode("", name)?.unwrap_or_default();
+            let value = decode(&name, value)?;
+            parts.parameter(&name, value)?;
+        }
+        Ok(parts)
+    }
+
+    fn parameter(&mut self, name: &str, value: Option<String>) -> Result<(), Mistake> {
+        let place = match name {
+            "host" => {
+                let hosts = value.unwrap_or_default();
+                self.hosts = hosts
+                    .split(',')
+                    .map(|host| (host.to_owned(), None))
+                    .collect();
+                return Ok(());
+            }
+            "port" => &mut self.port,
+            "dbname" => &mut self.dbname,
+            "user" => &mut self.user,
+            "password" => &mut self.password,
+            "sslmode" => &mut self.sslmode,
+            "sslrootcert" => &mut self.sslrootcert,
+            "sslcert" => &mut self.sslcert,
+            "sslkey" => &mut self.sslkey,
+            other => {
+                let meant = did_you_mean(other, PARAMETERS);
+                let message = format!("is not a parameter that can be used here{meant}");
+                return Err(wrong(other, message));
+            }
+        };
+        *place = value;
+        Ok(())
+    }
+
+    fn config(self) -> Result<Config, Mistake> {
+        let needed = || {
+            wrong(
+                "user",
+                "is missing: postgres://user:password@host/name".to_owned(),
+            )
+        };
+        let user = self.user.clone().ok_or_else(needed)?;
+        let mut config = Config::default();
+        let settings = &mut config.settings;
+        settings.stats_users = vec![user.clone()];
+        settings.auth_type = match self.password {
+            Some(_) => AuthType::ScramSha256,
+            None => AuthType::Trust,
+        };
+        read_into(
+            &mut settings.server_tls_sslmode,
+            "sslmode",
+            self.sslmode.as_deref(),
+        )?;
+        read_into(
+            &mut settings.server_tls_ca_file,
+            "sslrootcert",
+            self.sslrootcert.as_deref(),
+        )?;
+        read_into(
+            &mut settings.server_tls_cert_file,
+            "sslcert",
+            self.sslcert.as_deref(),
+        )?;
+        read_into(
+            &mut settings.server_tls_key_file,
+            "sslkey",
+            self.sslkey.as_deref(),
+        )?;
+
+        let password = self.password.as_deref().map(Secret::plain);
+        let database = Database {
+            hosts: self.hosts()?,
+            user: Some(user.clone()),
+            password: password.clone(),
+            ..Database::default()
+        };
+        let name = self.dbname.unwrap_or_else(|| user.clone());
+        config.databases.insert(name, database);
+        config.users.insert(
+            user,
+            User {
+                password,
+                ..User::default()
+            },
+        );
+        config.complete_hosts();
+        Ok(config)
+    }
+
+    fn hosts(&self) -> Result<Vec<Host>, Mistake> {
+        let host = |(name, own): &(String, Option<String>)| {
+            let port = match own.as_deref().or(self.port.as_deref()) {
+                Some(text) => u16::from_text(text).map_err(|message| wrong("port", message))?,
+                None => PORT,
+            };
+            Host::from_parts(name, port).map_err(|error| wrong("host", error.to_string()))
+        };
+        self.hosts.iter().map(host).collect()
+    }
+}
+
+fn read_into<T: Value>(to: &mut T, key: &str, text: Option<&str>) -> Result<(), Mistake> {
+    if let Some(text) = text {
+        let raw = Raw::Text(text.to_owned());
+        *to = T::from_raw(&raw).map_err(|message| wrong(key, message))?;
+    }
+    Ok(())
+}
+
+/// `name:port`; the colons of an IPv6 address are between brackets.
+fn split_port(host: &str) -> Result<(String, Option<String>), Mistake> {
+    let name_ends = host.rfind(']').map_or(0, |at| at + 1);
+    let (name, port) = match host[name_ends..].find(':') {
+        Some(colon) => (&host[..name_ends + colon], &host[name_ends + colon + 1..]),
+        None => (host, ""),
+    };
+    Ok((
+        decode("host", name)?.unwrap_or_default(),
+        decode("port", port)?,
+    ))
+}
+
+/// Undoes percent-encoding; `None` if nothing is there.
+fn decode(key: &str, text: &str) -> Result<Option<String>, Mistake> {
+    let bad = || {
+        wrong(
+            key,
+            "is not well encoded: % starts two hexadecimal digits".to_owned(),
+        )
+    };
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = after.split_at_checked(2).ok_or_else(bad)?;
+        let digit = |byte: u8| char::from(byte).to_digit(16).ok_or_else(bad);
+        bytes.push((digit(digits[0])? * 16 + digit(digits[1])?) as u8);
+        rest = after;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) if text.contains('\0') => Err(wrong(key, "contains a NUL character".to_owned())),
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Err(_) => Err(wrong(key, "is not UTF-8 when decoded".to_owned())),
+    }
+}
+
+fn wrong(key: &str, message: String) -> Mistake {
+    Mistake {
+        line: None,
+        key: key.to_owned(),
+        message,
+    }
+}

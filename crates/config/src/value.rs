@@ -1,0 +1,94 @@
+//! The types a key can have: how each is read from text or from a typed value, and printed.
+
+pub(crate) mod basic;
+pub(crate) mod size;
+pub(crate) mod time;
+pub(crate) mod tls;
+pub(crate) mod words;
+
+/// A value as a format gave it, before its key said what it should be.
+#[derive(Clone, PartialEq)]
+pub(crate) enum Raw {
+    Text(String),
+    Number(i64),
+    Decimal(f64),
+    Bool(bool),
+    List(Vec<Raw>),
+    /// Something no key takes (a date, a table), in words.
+    Other(&'static str),
+}
+
+impl Raw {
+    /// What it is, for a message. Does not tell the content, which may be a secret.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Raw::Text(_) => "text",
+            Raw::Number(_) => "a number",
+            Raw::Decimal(_) => "a decimal number",
+            Raw::Bool(_) => "true or false",
+            Raw::List(_) => "a list",
+            Raw::Other(what) => what,
+        }
+    }
+}
+
+/// How a value is written in TOML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Text,
+    Bare,
+    List,
+}
+
+/// The type of a key. What `to_text` prints, `from_text` reads as the same value.
+pub(crate) trait Value: Sized + Clone + PartialEq {
+    /// What is expected, as it reads in `expected …` and in the reference.
+    const KIND: &'static str;
+    const SHAPE: Shape = Shape::Text;
+    /// Whether empty text means that an optional key has no value.
+    const EMPTY_IS_ABSENT: bool = false;
+
+    fn from_text(text: &str) -> Result<Self, String>;
+
+    /// Formats that know types hand those over; what `Raw` kinds a type takes beyond text, it says here.
+    fn from_raw(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::Text(text) => Self::from_text(text),
+            other => Err(unexpected::<Self>(other)),
+        }
+    }
+
+    /// `None`: nothing to show, or nothing that may be shown.
+    fn to_text(&self) -> Option<String>;
+}
+
+pub(crate) fn unexpected<T: Value>(raw: &Raw) -> String {
+    format!("expected {}, found {}", T::KIND, raw.kind())
+}
+
+pub(crate) fn expected<T: Value>(text: &str) -> String {
+    format!("expected {}, found \"{}\"", T::KIND, text.escape_debug())
+}
+
+impl<T: Value> Value for Option<T> {
+    const KIND: &'static str = T::KIND;
+    const SHAPE: Shape = T::SHAPE;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if T::EMPTY_IS_ABSENT && text.is_empty() {
+            return Ok(None);
+        }
+        T::from_text(text).map(Some)
+    }
+
+    fn from_raw(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::Text(text) => Self::from_text(text),
+            other => T::from_raw(other).map(Some),
+        }
+    }
+
+    fn to_text(&self) -> Option<String> {
+        self.as_ref().and_then(T::to_text)
+    }
+}

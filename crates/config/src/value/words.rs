@@ -1,0 +1,189 @@
+//! Values that are one of a few words, and small notations of their own.
+
+use std::fmt;
+
+use super::{Raw, Shape, Value, expected, unexpected};
+
+/// An enum whose variants are the words of a key, each written once.
+macro_rules! words {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident, $kind:literal {
+            $( $(#[$variant_meta:meta])* $variant:ident = $word:literal, )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $( $(#[$variant_meta])* $variant, )+ }
+
+        impl $name {
+            /// The word of the configuration.
+            pub const fn as_str(self) -> &'static str {
+                match self { $( $name::$variant => $word, )+ }
+            }
+
+            #[cfg(test)]
+            pub(crate) const ALL: &[$name] = &[ $( $name::$variant, )+ ];
+        }
+
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl $crate::value::Value for $name {
+            const KIND: &'static str = $kind;
+
+            fn from_text(text: &str) -> Result<Self, String> {
+                $( if text == $word { return Ok($name::$variant); } )+
+                let meant = $crate::suggest::did_you_mean(text, [ $( $word, )+ ]);
+                Err(format!("{}{meant}", $crate::value::expected::<Self>(text)))
+            }
+
+            fn to_text(&self) -> Option<String> {
+                Some(self.as_str().to_owned())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// When a server connection goes back to its pool.
+    pub enum PoolMode, "one of session, transaction, statement" {
+        /// When the client leaves.
+        Session = "session",
+        /// When the transaction ends.
+        Transaction = "transaction",
+        /// After each statement; transactions of several statements are refused.
+        Statement = "statement",
+    }
+}
+
+words! {
+    /// How clients prove who they are.
+    pub enum AuthType, "one of trust, plain, md5, scram-sha-256" {
+        /// Not at all; the user must be known all the same.
+        Trust = "trust",
+        /// By the password in clear text.
+        Plain = "plain",
+        /// By an MD5 hash, or SCRAM for users whose stored secret is a SCRAM verifier.
+        Md5 = "md5",
+        /// By SCRAM-SHA-256, over TLS with channel binding where the client can.
+        ScramSha256 = "scram-sha-256",
+    }
+}
+
+words! {
+    /// How much is logged: this level and those above it.
+    pub enum LogLevel, "one of error, warn, info, debug, trace" {
+        /// What needs somebody's attention.
+        Error = "error",
+        /// What may need it soon.
+        Warn = "warn",
+        /// What happened.
+        Info = "info",
+        /// Why it happened.
+        Debug = "debug",
+        /// Every step.
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// How a line of the log is written.
+    pub enum LogFormat, "one of text, json" {
+        /// For people.
+        Text = "text",
+        /// One JSON object in each line.
+        Json = "json",
+    }
+}
+
+/// The query that shows whether a connection still works after it idled for long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckQuery {
+    /// Connections are not checked.
+    Off,
+    /// This text is sent as a simple query; the empty text costs the server least.
+    Query(String),
+}
+
+/// PgBouncer's word for the query that is an empty text.
+const EMPTY_QUERY: &str = "<empty>";
+
+impl CheckQuery {
+    /// What to send, if anything.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            CheckQuery::Off => None,
+            CheckQuery::Query(text) => Some(text),
+        }
+    }
+}
+
+impl Value for CheckQuery {
+    const KIND: &'static str = "a query, \"<empty>\" for an empty one, or \"\" for no check";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Ok(CheckQuery::Off),
+            EMPTY_QUERY => Ok(CheckQuery::Query(String::new())),
+            text => String::from_text(text).map(CheckQuery::Query),
+        }
+    }
+
+    fn to_text(&self) -> Option<String> {
+        Some(match self {
+            CheckQuery::Off => String::new(),
+            CheckQuery::Query(text) if text.is_empty() => EMPTY_QUERY.to_owned(),
+            CheckQuery::Query(text) => text.clone(),
+        })
+    }
+}
+
+/// Permission bits of a socket file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketMode(u16);
+
+impl SocketMode {
+    /// The bits, 0 to 0o777.
+    pub fn bits(self) -> u32 {
+        self.0.into()
+    }
+}
+
+impl fmt::Display for SocketMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl Value for SocketMode {
+    const KIND: &'static str = "permission bits in octal, as text (\"0777\")";
+    const SHAPE: Shape = Shape::Text;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix("0o").unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(expected::<Self>(text));
+        }
+        match u16::from_str_radix(digits, 8) {
+            Ok(bits) if bits <= 0o777 => Ok(SocketMode(bits)),
+            _ => Err(expected::<Self>(text)),
+        }
+    }
+
+    fn from_raw(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::Text(text) => Self::from_text(text),
+            // A format may have read `0o777` as a number already; what `777` meant cannot be told.
+            other => Err(unexpected::<Self>(other)),
+        }
+    }
+
+    fn to_text(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}

@@ -21,7 +21,8 @@ table! {
         dbname: Option<String> as "\"shop\"" => Reconnect;
         /// Every client uses the server as this user. Not given: as who it is.
         user: Option<String> as "\"shop_app\"" => Reconnect;
-        /// The password of `user` for the server. Not given: the one of the user's section or `auth_file`.
+        /// The password of `user` for the server. Not given: the one of the user's section or
+        /// `auth_file`.
         password: Option<Secret> as "\"secret\"" => AtOnce;
         /// Instead of `pool_mode`.
         pool_mode: Option<PoolMode> as "\"session\"" => AtOnce;

@@ -36,8 +36,9 @@ pub struct Changed {
     pub name: String,
     /// The keys whose values differ.
     pub keys: Vec<&'static str>,
-    /// Whether its server connections lead elsewhere now and must give way to new ones: another host,
-    /// database, user, way of TLS or query after login. A new password or limit leaves them be.
+    /// Whether its server connections lead elsewhere now and must give way to new ones: another
+    /// host, database, user, way of TLS or query after login. A new password or limit leaves them
+    /// be.
     pub reconnect: bool,
 }
 

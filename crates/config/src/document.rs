@@ -146,8 +146,8 @@ impl Section {
         }
     }
 
-    /// `host` and `port` are another way to write `hosts`, and PgBouncer's: commas between the hosts,
-    /// one port for all.
+    /// `host` and `port` are another way to write `hosts`, and PgBouncer's: commas between the
+    /// hosts, one port for all.
     fn join_host_and_port(&mut self, mistakes: &mut Vec<Mistake>) {
         let split = |entry: &Entry| matches!(entry.key.as_str(), "host" | "port");
         if !self.entries.iter().any(split) {

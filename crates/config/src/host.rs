@@ -104,7 +104,8 @@ impl Host {
 impl FromStr for Host {
     type Err = BadHost;
 
-    /// `name`, `name:port`, `[ipv6]`, `[ipv6]:port`, `/dir`, `/dir:port`, `@abstract`, `@abstract:port`.
+    /// `name`, `name:port`, `[ipv6]`, `[ipv6]:port`, `/dir`, `/dir:port`, `@abstract`,
+    /// `@abstract:port`.
     fn from_str(text: &str) -> Result<Host, BadHost> {
         if text.starts_with(['/', '@']) {
             // A directory may have a colon of its own; a port is all digits.

@@ -1,10 +1,10 @@
 //! Text of a configuration in, one checked model out; and what changed between two of them.
 //!
 //! A format (TOML here, PgBouncer's INI beside it) is read into a plain list of sections, keys and
-//! values. The tables in [`Settings`], [`Database`] and [`User`] say what each key is, and turn those
-//! lists into the model; the same tables answer `SHOW CONFIG` and `SET`, and write
-//! `config/reference.toml`. No file is opened here: the caller reads, and puts its file's name in front
-//! of each [`Mistake`].
+//! values. The tables in [`Settings`], [`Database`] and [`User`] say what each key is, and turn
+//! those lists into the model; the same tables answer `SHOW CONFIG` and `SET`, and write
+//! `config/reference.toml`. No file is opened here: the caller reads, and puts its file's name in
+//! front of each [`Mistake`].
 //!
 //! # Promises
 //!

@@ -7,9 +7,11 @@ use std::fmt;
 /// Never contains a secret: a value is quoted only where it is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Mistake {
-    /// Line of the text, counted from 1; `None` where the text has no lines or the mistake no place.
+    /// Line of the text, counted from 1; `None` where the text has no lines or the mistake no
+    /// place.
     pub line: Option<usize>,
-    /// The key it is about: `listen_port`, `databases.shop.pool_size`; empty for mistakes of syntax.
+    /// The key it is about: `listen_port`, `databases.shop.pool_size`; empty for mistakes of
+    /// syntax.
     pub key: String,
     /// What is wrong, and where it is known, what was probably meant.
     pub message: String,

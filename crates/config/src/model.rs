@@ -213,8 +213,8 @@ impl Config {
         }
     }
 
-    /// What is in force after `new` was loaded into a running process: all of `new` but the settings
-    /// that only a start changes.
+    /// What is in force after `new` was loaded into a running process: all of `new` but the
+    /// settings that only a start changes.
     pub fn reloaded(&self, new: Config) -> Config {
         let mut reloaded = new;
         for key in Settings::KEYS

@@ -48,7 +48,8 @@ table! {
 
         /// Whether the connection that idled longest is used next, rather than the one used last.
         server_round_robin: bool = "false" => AtOnce;
-        /// Prepared statements kept on each server connection. 0: names of statements are not tracked.
+        /// Prepared statements kept on each server connection. 0: names of statements are not
+        /// tracked.
         max_prepared_statements: u32 = "200" => AtOnce;
         /// Largest named prepared statement that is kept, as the text of its Parse message.
         max_statement_size: Size = "1MB" => AtOnce;
@@ -90,7 +91,8 @@ table! {
         pkt_buf: Size = "64kB" => Restart;
         /// Whether the kernel probes connections that are silent.
         tcp_keepalive: bool = "true" => AtOnce;
-        /// Unacknowledged data ends a connection after. A plain number is milliseconds. 0: the kernel's default.
+        /// Unacknowledged data ends a connection after. A plain number is milliseconds. 0: the
+        /// kernel's default.
         tcp_user_timeout: Millis = "0" => AtOnce;
         /// Parameters of the startup message that are accepted and dropped.
         ignore_startup_parameters: Vec<String> = "" => AtOnce;
@@ -137,7 +139,8 @@ table! {
         log_stats: bool = "true" => AtOnce;
         /// Over which averages are taken.
         stats_period: Duration = "60s" => AtOnce;
-        /// Connections that are still open so long after a shutdown began are closed. 0: it waits for them.
+        /// Connections that are still open so long after a shutdown began are closed. 0: it waits
+        /// for them.
         shutdown_timeout: Duration = "0" => AtOnce;
     }
 }

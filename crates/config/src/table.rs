@@ -92,8 +92,8 @@ macro_rules! optional {
     };
 }
 
-/// Each line: documentation, `name: Type`, then `= "default"` or `as "example, in TOML"`, and what a
-/// change asks for.
+/// Each line: documentation, `name: Type`, then `= "default"` or `as "example, in TOML"`, and what
+/// a change asks for.
 macro_rules! table {
     (
         $(#[$meta:meta])*

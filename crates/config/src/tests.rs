@@ -1,11 +1,19 @@
-//! Tests of the whole crate.
+//! Tests of the whole crate; those of one file stand in it.
 
-use crate::parse;
+mod differences;
+mod files;
+mod mistakes;
+mod model;
+mod reference;
+mod url;
+mod values;
 
-#[test]
-fn a_small_file() {
-    let config = parse("[pgweir]\nlisten_port = 7000\n[databases.shop]\nhosts = [\"db\"]\n").unwrap();
-    assert_eq!(config.settings.listen_port, 7000);
-    assert_eq!(config.databases["shop"].hosts[0].to_string(), "db:5432");
-    eprintln!("{:#?}", parse("x = 1\n[pgweir]\nlisten_prot = 7000\nlisten_port = 1\nlisten_port = 2\npool_mode = transction\n[databases.shop]\nhosts = [\"::1\"]\n[database.a]\nx=\npassword = hunter2\n").unwrap_err());
+use crate::{Config, Mistake, parse};
+
+fn good(text: &str) -> Config {
+    parse(text).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes:#?}"))
+}
+
+fn bad(text: &str) -> Vec<Mistake> {
+    parse(text).expect_err(text)
 }

@@ -1,6 +1,7 @@
 //! The TOML format: its text becomes sections, keys and values, each with its line.
 //!
-//! Knows how TOML is written and what sections there are; what the keys mean is the tables' business.
+//! Knows how TOML is written and what sections there are; what the keys mean is the tables'
+//! business.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -171,10 +172,15 @@ impl Lines {
 
     /// The error without the excerpt of the text it would print, which may have a password in it.
     fn syntax(&self, error: &toml::de::Error) -> Mistake {
+        let message = match error.message() {
+            // What the parser makes of any bare word that starts with t or f.
+            guess if guess.starts_with("invalid boolean") => "expected a value; text needs quotes",
+            message => message,
+        };
         Mistake {
             line: error.span().map(|span| self.number(span.start)),
             key: String::new(),
-            message: error.message().to_owned(),
+            message: message.to_owned(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A connection string as a whole configuration: one database, pooled on the default port.
 //!
-//! Read as libpq reads it, which is not quite as browsers do: several hosts with commas between them,
-//! no host at all, a socket's directory with its slashes as `%2F`.
+//! Read as libpq reads it, which is not quite as browsers do: several hosts with commas between
+//! them, no host at all, a socket's directory with its slashes as `%2F`.
 
 use crate::check::check;
 use crate::database::Database;
@@ -27,11 +27,13 @@ const PARAMETERS: [&str; 9] = [
     "sslkey",
 ];
 
-/// A configuration that pools the one database of `postgres://user:password@host:port/name?sslmode=…`.
+/// A configuration that pools the one database of
+/// `postgres://user:password@host:port/name?sslmode=…`.
 ///
-/// The user and its password are asked of clients and given to the server; without a password clients
-/// need none. The user may look on the console. Several hosts have commas between them, as in libpq;
-/// without a host it is the local Unix socket, without a name of the database that of the user.
+/// The user and its password are asked of clients and given to the server; without a password
+/// clients need none. The user may look on the console. Several hosts have commas between them, as
+/// in libpq; without a host it is the local Unix socket, without a name of the database that of the
+/// user.
 ///
 /// # Errors
 ///

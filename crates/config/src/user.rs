@@ -9,7 +9,8 @@ use crate::value::words::PoolMode;
 table! {
     /// A user. `None` is what the database or the settings say.
     pub struct User {
-        /// What the user proves to know: plain, `md5…` or `SCRAM-SHA-256$…`. Not given: it is in `auth_file`.
+        /// What the user proves to know: plain, `md5…` or `SCRAM-SHA-256$…`. Not given: it is in
+        /// `auth_file`.
         password: Option<Secret> as "\"secret\"" => AtOnce;
         /// Instead of the database's `pool_mode`.
         pool_mode: Option<PoolMode> as "\"session\"" => AtOnce;

@@ -50,7 +50,8 @@ pub(crate) trait Value: Sized + Clone + PartialEq {
 
     fn from_text(text: &str) -> Result<Self, String>;
 
-    /// Formats that know types hand those over; what `Raw` kinds a type takes beyond text, it says here.
+    /// Formats that know types hand those over; what `Raw` kinds a type takes beyond text, it says
+    /// here.
     fn from_raw(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Self::from_text(text),

@@ -98,7 +98,8 @@ impl Value for PathBuf {
     }
 }
 
-/// What may stand in a list. As text a list is its items with commas between them, so an item has none.
+/// What may stand in a list. As text a list is its items with commas between them, so an item has
+/// none.
 pub(crate) trait Item: Value {
     const LIST_KIND: &'static str;
 }
@@ -134,7 +135,7 @@ impl<T: Item> Value for Vec<T> {
                         text.escape_debug()
                     )),
                     Raw::Text(text) => item(text),
-                    other => Err(unexpected::<Self>(other)),
+                    other => Err(unexpected::<T>(other)),
                 })
                 .collect(),
             other => Err(unexpected::<Self>(other)),

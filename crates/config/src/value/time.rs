@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Raw, Shape, Value, expected, unexpected};
 
-/// Longest time that may be configured, in seconds: 68 years, so that adding it to a clock never overflows.
+/// Longest time that may be configured, in seconds: 68 years, so that adding it to a clock never
+/// overflows.
 const SECONDS_MAX: u64 = i32::MAX as u64;
 
 const NANOS: [(&str, u64); 6] = [

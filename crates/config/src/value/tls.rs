@@ -4,7 +4,8 @@ use super::words::words;
 use super::{Raw, Value, unexpected};
 
 words! {
-    /// Whether a connection is encrypted and whose certificate is believed: libpq's names and meanings.
+    /// Whether a connection is encrypted and whose certificate is believed: libpq's names and
+    /// meanings.
     pub enum SslMode, "one of disable, allow, prefer, require, verify-ca, verify-full" {
         /// Never TLS.
         Disable = "disable",

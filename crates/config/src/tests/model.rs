@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::good;
 use crate::PoolMode;
+use crate::document::{Document, Entry, Place, Section};
+use crate::value::Raw;
 
 const CONFIG: &str = "
 [pgweir]
@@ -89,4 +91,66 @@ fn a_database_is_its_own_section_or_the_star() {
 fn a_database_without_hosts_lies_behind_the_local_socket() {
     let config = good("[pgweir]\nunix_socket_dir = '/run/pg'\n[databases.a]");
     assert_eq!(config.databases["a"].hosts[0].to_string(), "/run/pg:5432");
+}
+
+/// What a format without types hands over: nothing but texts.
+fn texts(place: Place, entries: &[(&str, &str)]) -> Section {
+    let entry = |(key, value): &(&str, &str)| Entry {
+        key: (*key).to_owned(),
+        line: None,
+        value: Raw::Text((*value).to_owned()),
+    };
+    let entries = entries.iter().map(entry).collect();
+    Section {
+        place,
+        line: None,
+        entries,
+    }
+}
+
+#[test]
+fn a_format_that_has_only_texts_gives_the_same_model() {
+    let settings = [
+        ("pool_mode", "transaction"),
+        ("default_pool_size", "20"),
+        ("query_wait_timeout", "120"),
+        ("query_timeout", "10"),
+        ("max_user_connections", "7"),
+    ];
+    let shop = [
+        ("host", "db"),
+        ("pool_mode", "session"),
+        ("pool_size", "5"),
+        ("query_wait_timeout", "30"),
+        ("max_db_connections", "0"),
+        ("server_tls_sslmode", "require"),
+    ];
+    let forced = [
+        ("hosts", "a, b:6000"),
+        ("dbname", "real"),
+        ("user", "app"),
+        ("password", "secret"),
+    ];
+    let ann = [
+        ("pool_mode", "session"),
+        ("pool_mode", "statement"),
+        ("pool_size", "3"),
+        ("query_wait_timeout", "5"),
+        ("query_timeout", "0"),
+        ("max_user_connections", "2"),
+    ];
+    let sections = vec![
+        texts(Place::Settings, &settings),
+        texts(Place::Database("shop".to_owned()), &shop),
+        texts(Place::Database("forced".to_owned()), &forced),
+        texts(
+            Place::Database("*".to_owned()),
+            &[("host", "c, ::1"), ("port", "7000")],
+        ),
+        texts(Place::User("ann".to_owned()), &ann),
+    ];
+    let config = Document { sections }
+        .lower(Vec::new())
+        .expect("no mistakes");
+    assert_eq!(config, good(CONFIG));
 }

@@ -1,1 +1,35 @@
-//! placeholder
+//! Everything of pgweir that touches the outside: sockets, TLS, tasks, the clock, files, signals
+//! and the log. What a conversation means, who may use which connection and what the console
+//! answers is decided by the crates below this one.
+//!
+//! # Promises
+//!
+//! - **X1** This is the only crate that does I/O.
+//! - **X2** No lock is held across an await.
+//! - **X3** Every wait has a deadline and every task an owner.
+//! - **X4** An error in one connection ends that connection only.
+//! - **X5** A lease dropped by a dying task comes back as broken.
+
+pub mod cancel;
+pub mod client;
+pub mod connect;
+pub mod console;
+pub mod giveback;
+pub mod lease;
+pub mod listen;
+pub mod log;
+pub mod login;
+pub mod passthrough;
+pub mod relay;
+pub mod reload;
+pub mod report;
+pub mod run;
+pub mod serve;
+pub mod server;
+pub mod shared;
+pub mod stats;
+pub mod stream;
+pub mod timeouts;
+pub mod tls;
+pub mod view;
+pub mod worker;

@@ -1,1 +1,70 @@
-fn main() {}
+//! The command line of pgweir.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use pgweir_proxy::reload::{Source, load};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A connection pooler for PostgreSQL.
+///
+/// Applications connect to port 6432 instead of 5432; operators run SHOW POOLS with psql in the
+/// database `pgweir`.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+struct Arguments {
+    /// A configuration file (TOML), or the URL of one database to pool:
+    /// `postgres://user:password@host/database`
+    config: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Says everything that is wrong with a configuration, and exits with 1 if anything is
+    Check {
+        /// The configuration file
+        file: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match (arguments.command, arguments.config) {
+        (Some(Command::Check { file }), _) => check(&file),
+        (None, Some(config)) => run(&config),
+        (None, None) => ExitCode::FAILURE,
+    }
+}
+
+fn check(file: &std::path::Path) -> ExitCode {
+    match load(&Source::File(file.to_owned())) {
+        Ok(loaded) => {
+            let (databases, users) = (loaded.config.databases.len(), loaded.users.len());
+            println!("{}: no mistakes; {databases} databases, {users} users", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                eprintln!("{mistake}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: &str) -> ExitCode {
+    let is_url = config.starts_with("postgres://") || config.starts_with("postgresql://");
+    let source = if is_url { Source::Url(config.to_owned()) } else { Source::File(config.into()) };
+    match pgweir_proxy::run::run(&source) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pgweir: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -129,6 +129,11 @@ impl Server {
         self.own_error.as_deref()
     }
 
+    /// Forgets that a request of our own failed.
+    pub fn forgive(&mut self) {
+        self.own_error = None;
+    }
+
     /// Counts since the last call.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)

@@ -1,0 +1,98 @@
+//! Cancel requests.
+//!
+//! A client's key says which client it is: worker and slot are its process id, and the secret is
+//! derived from the client's id, so that no table is needed. A request is passed on only while
+//! that client holds a server connection, over TLS where that connection is, and until it is
+//! through the connection is given to nobody else.
+
+use std::rc::Rc;
+
+use hmac::{Hmac, KeyInit, Mac};
+use pgweir_pool::ClientId;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use tokio::sync::oneshot;
+
+use crate::client::Place;
+use crate::server::ServerFacts;
+use crate::worker::{Mail, Worker};
+
+/// Length of the secret for clients of protocol 3.2; older ones get the first four bytes.
+const SECRET_LEN: usize = 32;
+
+
+/// The secret of a client's cancel key.
+pub fn secret(process_secret: &[u8; 32], client: ClientId) -> [u8; SECRET_LEN] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(process_secret).expect("HMAC takes keys of any length");
+    mac.update(b"cancel key");
+    mac.update(&client.0.to_be_bytes());
+    mac.finalize().into_bytes().into()
+}
+
+/// A cancel request came in on some worker: the client's own worker judges it.
+///
+/// Comes back when it has been passed on, or ignored.
+pub async fn handle(worker: &Rc<Worker>, pid: u32, key: &[u8]) {
+    let place = Place::of_pid(pid);
+    if usize::from(place.worker.0) >= worker.shared.workers() {
+        return;
+    }
+    let (done, wait) = oneshot::channel();
+    worker.shared.mail(place.worker, Mail::Cancel { place, key: key.to_vec(), done });
+    // An error means that the sender was dropped: through, or ignored.
+    let _ = wait.await;
+}
+
+/// Passes a request on to the server that the client's query runs on.
+pub fn pass_on(worker: &Rc<Worker>, place: Place, key: &[u8], done: oneshot::Sender<()>) {
+    let Some(client) = worker.client_in(place.slot) else { return };
+    let secret = secret(&worker.shared.process_secret, client.client_id());
+    let expected = &secret[..usize::from(client.key_len.get())];
+    if expected.is_empty() || !bool::from(expected.ct_eq(key)) {
+        return;
+    }
+    let Some(server) = client.link.borrow().clone() else { return };
+    server.cancels.set(server.cancels.get() + 1);
+    server.was_cancelled.set(true);
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        send(&worker, &server.facts).await;
+        drop(done);
+        server.cancels.set(server.cancels.get() - 1);
+        if server.cancels.get() == 0 {
+            let parked = server.parked.borrow_mut().take();
+            if let Some(leased) = parked {
+                crate::giveback::unpark(&worker, leased);
+            }
+        }
+    });
+}
+
+/// Sends a cancel request and waits until the server has acted on it (it closes the connection).
+pub async fn send(worker: &Rc<Worker>, facts: &ServerFacts) {
+    let timeout = worker.limits().cancel_timeout;
+    let sent = tokio::time::timeout(timeout, async {
+        let mut stream = crate::connect::dial(worker, &facts.host, facts.peer).await?;
+        if !facts.tls.is_empty() {
+            stream = crate::connect::encrypt(worker, stream, &facts.host, &facts.database).await?.0;
+        }
+        let mut packet = Vec::new();
+        pgweir_wire::encode::cancel_request(facts.pid, &facts.key, &mut packet);
+        stream.write_all(&packet).await?;
+        let mut answer = Vec::new();
+        // The server closes without a word: an error or an end are both the end.
+        let _ = stream.read_some(&mut answer, 1).await;
+        Ok::<(), crate::connect::Error>(())
+    });
+    match sent.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(host = %facts.host, %error, "cancel request failed"),
+        Err(_) => tracing::warn!(host = %facts.host, "cancel request timed out"),
+    }
+}
+
+/// The same in the background.
+pub fn fire(worker: &Rc<Worker>, facts: &ServerFacts) {
+    let (worker, facts) = (Rc::clone(worker), facts.clone());
+    tokio::task::spawn_local(async move { send(&worker, &facts).await });
+}

@@ -1,0 +1,252 @@
+//! What a worker knows about each of its clients, apart from the task that serves it.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use pgweir_pool::{ClientId, Refusal, Ticket, WorkerId};
+
+use crate::lease::{Guard, Leased};
+
+/// Bits of a client id that number the slot on its worker; above them is the worker, above that
+/// the generation of the slot. The lower 32 bits are the `process id` of its cancel key.
+const SLOT_BITS: u32 = 24;
+
+/// The parts of a [`ClientId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// On which worker.
+    pub worker: WorkerId,
+    /// Where in its table.
+    pub slot: usize,
+    /// How often the slot was used before.
+    pub generation: u32,
+}
+
+impl Place {
+    /// As one number.
+    pub fn id(self) -> ClientId {
+        let low = (u64::from(self.worker.0) << SLOT_BITS) | self.slot as u64;
+        ClientId((u64::from(self.generation) << 32) | low)
+    }
+
+    /// From that number.
+    pub fn of(id: ClientId) -> Self {
+        Self { generation: (id.0 >> 32) as u32, ..Self::of_pid(id.0 as u32) }
+    }
+
+    /// From the process id of a cancel request; the generation is not in it.
+    pub fn of_pid(pid: u32) -> Self {
+        Self {
+            worker: WorkerId((pid >> SLOT_BITS) as u16),
+            slot: (pid & ((1 << SLOT_BITS) - 1)) as usize,
+            generation: 0,
+        }
+    }
+}
+
+/// The address of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket: process id of the other side, if the system tells.
+    Unix(Option<i32>),
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(addr) => write!(out, "{addr}"),
+            Self::Unix(Some(pid)) => write!(out, "unix({pid})"),
+            Self::Unix(None) => out.write_str("unix"),
+        }
+    }
+}
+
+/// The states of SHOW CLIENTS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientState {
+    /// Not logged in yet.
+    Login,
+    /// Nothing going on.
+    Idle,
+    /// In the queue for a server connection.
+    Waiting,
+    /// Holds a server connection and is in a query.
+    Active,
+    /// Holds a server connection whose transaction waits for the client.
+    InTransaction,
+}
+
+/// What has come for a client from elsewhere.
+#[derive(Debug)]
+pub enum Grant {
+    /// A server connection.
+    Lease(Box<Leased>),
+    /// A slot of the pool, for a connection that the client opens itself (replication).
+    Slot(Guard),
+    /// There will be none.
+    Refused(Refusal),
+    /// It was lost on the way: ask again.
+    Again,
+}
+
+/// Why a client is to be disconnected, from outside its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kill {
+    /// KILL_CLIENT.
+    Admin,
+    /// KILL, or the database is gone from the configuration.
+    DatabaseRemoved,
+    /// `client_idle_timeout`.
+    ClientIdle,
+    /// `query_timeout`.
+    Query,
+    /// `transaction_timeout`.
+    Transaction,
+    /// `idle_transaction_timeout`.
+    IdleTransaction,
+    /// The pooler goes down, and the client does nothing.
+    Shutdown,
+}
+
+/// One client's entry in its worker's table.
+#[derive(Debug)]
+pub struct ClientShared {
+    /// Where it is.
+    pub place: Place,
+    /// Number shown as `id` by SHOW CLIENTS.
+    pub id: u64,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// Our end of its connection.
+    pub local: Option<SocketAddr>,
+    /// When it connected.
+    pub since_time: Timestamp,
+    /// Monotonic twin of `since_time`.
+    pub connected: Instant,
+    /// Set at login.
+    pub login: RefCell<Option<Rc<Login>>>,
+    /// What it is doing.
+    pub state: Cell<ClientState>,
+    /// Since when it has been in that state.
+    pub since: Cell<Instant>,
+    /// When the transaction under way began.
+    pub transaction_since: Cell<Option<Instant>>,
+    /// Last request.
+    pub request_time: Cell<Instant>,
+    /// The server connection that it holds.
+    pub link: RefCell<Option<Rc<crate::server::ServerShared>>>,
+    /// Length of the secret in its cancel key, in bytes.
+    pub key_len: Cell<u8>,
+    /// Its prepared statements.
+    pub prepared: Cell<u32>,
+    /// Place in the queue.
+    pub ticket: Cell<Option<Ticket>>,
+    /// Whether a server connection is on its way without a ticket (from another worker).
+    pub grant: RefCell<Option<Grant>>,
+    /// Set to have it disconnected.
+    pub kill: Cell<Option<Kill>>,
+    /// Its task.
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What the login settled.
+#[derive(Debug)]
+pub struct Login {
+    /// Database, as the client named it.
+    pub database: Arc<str>,
+    /// User, as the client named it.
+    pub user: Arc<str>,
+    /// TLS version and cipher suite, or nothing.
+    pub tls: String,
+    /// `none`, `physical` or `logical`.
+    pub replication: &'static str,
+    /// Its `application_name` at login.
+    pub application_name: String,
+    /// Whether it talks to the console.
+    pub console: bool,
+}
+
+impl ClientShared {
+    /// A client that has just connected.
+    pub fn new(place: Place, id: u64, peer: Peer, local: Option<SocketAddr>) -> Self {
+        let now = Instant::now();
+        Self {
+            place,
+            id,
+            peer,
+            local,
+            since_time: Timestamp::now(),
+            connected: now,
+            login: RefCell::new(None),
+            state: Cell::new(ClientState::Login),
+            since: Cell::new(now),
+            transaction_since: Cell::new(None),
+            request_time: Cell::new(now),
+            link: RefCell::new(None),
+            key_len: Cell::new(0),
+            prepared: Cell::new(0),
+            ticket: Cell::new(None),
+            grant: RefCell::new(None),
+            kill: Cell::new(None),
+            waker: RefCell::new(None),
+        }
+    }
+
+    /// The id by which pools and workers know it.
+    pub fn client_id(&self) -> ClientId {
+        self.place.id()
+    }
+
+    /// Enters a state.
+    pub fn enter(&self, state: ClientState, now: Instant) {
+        if self.state.get() != state {
+            self.state.set(state);
+            self.since.set(now);
+        }
+    }
+
+    /// Remembers the task that is to be woken.
+    pub fn register(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match &mut *waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            waker => *waker = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Has the task look at `grant` and `kill`.
+    pub fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Has the client disconnected.
+    pub fn kill(&self, why: Kill) {
+        if self.kill.get().is_none() {
+            self.kill.set(Some(why));
+            self.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_id_keeps_its_parts() {
+        let place = Place { worker: WorkerId(3), slot: 70_000, generation: 9 };
+        assert_eq!(Place::of(place.id()), place);
+        let pid = place.id().0 as u32;
+        assert_eq!(Place::of_pid(pid), Place { generation: 0, ..place });
+        assert!(pid < 1 << 31, "drivers print it as a signed number");
+    }
+}

@@ -1,0 +1,83 @@
+//! A server connection in somebody's hands.
+//!
+//! X5: whatever happens to the task that holds it, the pool hears of the end of the lease: a
+//! [`Leased`] that is dropped without having been given back comes back as broken.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use pgweir_pool::{ConnId, Lease, Release};
+
+use crate::server::{ServerConn, ServerShared};
+use crate::worker::Worker;
+
+/// The pool's token, given back when it is dropped.
+#[derive(Debug)]
+pub struct Guard {
+    /// Invariant: `Some` until the lease has been given back.
+    lease: Option<Lease>,
+    /// Whether the connection must be checked before its first use.
+    check: bool,
+    worker: Rc<Worker>,
+}
+
+impl Guard {
+    /// Takes charge of a lease.
+    pub fn new(lease: Lease, worker: Rc<Worker>) -> Self {
+        Self { check: lease.check(), lease: Some(lease), worker }
+    }
+
+    /// The connection that it is for.
+    pub fn conn(&self) -> ConnId {
+        self.lease.as_ref().map(Lease::conn).expect("taken only where the guard ends")
+    }
+
+    /// The token, for whoever answers for it from now on.
+    pub fn into_lease(mut self) -> Lease {
+        self.lease.take().expect("taken only here, where the guard ends")
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.worker.pools(|pools| pools.release(lease, Release::Close("lost"), Instant::now()));
+        }
+    }
+}
+
+/// A connection with its lease.
+#[derive(Debug)]
+pub struct Leased {
+    /// The connection.
+    pub conn: ServerConn,
+    guard: Guard,
+}
+
+impl Leased {
+    /// Joins a connection and its lease.
+    pub fn new(conn: ServerConn, guard: Guard) -> Self {
+        debug_assert_eq!(guard.lease.as_ref().map(Lease::conn), Some(conn.conn()));
+        Self { conn, guard }
+    }
+
+    /// What others may see of the connection.
+    pub fn shared(&self) -> &Rc<ServerShared> {
+        &self.conn.shared
+    }
+
+    /// Whether the connection idled for so long that it must be checked first.
+    pub fn check(&self) -> bool {
+        self.guard.check
+    }
+
+    /// It has been checked.
+    pub fn checked(&mut self) {
+        self.guard.check = false;
+    }
+
+    /// Takes the two apart.
+    pub fn split(self) -> (ServerConn, Guard) {
+        (self.conn, self.guard)
+    }
+}

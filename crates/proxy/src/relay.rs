@@ -1,0 +1,500 @@
+//! Carrying bytes between a client and the server connection that it leases.
+//!
+//! One task per client, written as a hand-made future: what it keeps between two events is all
+//! that an idle client costs. Both sockets are always watched; each direction goes on by itself,
+//! and only a full backlog on one side stops reading from the other.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use pgweir_pool::{PoolId, Refusal};
+use pgweir_session::{Client, Mode, Rules, Verdict};
+use pgweir_wire::backend::Status;
+
+use crate::client::{ClientShared, ClientState, Grant, Kill};
+use crate::lease::Leased;
+use crate::server::ServerConn;
+use crate::shared::Admission;
+use crate::stats::Stats;
+use crate::stream::{Backlog, Stream};
+use crate::worker::{Scratch, Taken, Worker};
+
+/// How many reads one task does before the others on its worker have their turn.
+const TURNS: usize = 16;
+/// Replies outstanding on one connection at which no more requests are read. More than the
+/// server holds back before it flushes (8 kB of 5-byte replies), so that waiting cannot last.
+const OWED_MAX: usize = 16 * 1024;
+/// Bytes kept of a client that waits for a server connection; it is not read beyond that.
+const WAITING_MAX: usize = 64 * 1024;
+
+/// Why a conversation ended.
+#[derive(Debug)]
+pub enum End {
+    /// The client said goodbye.
+    Terminated,
+    /// The client's connection ended without a goodbye.
+    ClientLost(Option<io::Error>),
+    /// The client broke the protocol.
+    Refused(pgweir_session::Refusal),
+    /// Somebody else wants it gone.
+    Killed(Kill),
+    /// There is no server connection for it.
+    NoServer(Refusal),
+    /// The server closed the connection.
+    ServerLost(Option<io::Error>),
+    /// The server broke the protocol.
+    ServerBroke(pgweir_session::Error),
+    /// The server refused a setting of the startup packet: body of its ErrorResponse.
+    BadSetting(Box<[u8]>),
+    /// A transaction of several statements in statement mode.
+    TransactionInStatementMode,
+}
+
+#[derive(Debug)]
+enum Link {
+    None,
+    Waiting,
+    Leased(Box<Leased>),
+}
+
+/// The conversation of one client, from its login to its end.
+#[derive(Debug)]
+pub struct Relay {
+    worker: Rc<Worker>,
+    client: Rc<ClientShared>,
+    stream: Stream,
+    session: Client,
+    link: Link,
+    pool: PoolId,
+    stats: Arc<Stats>,
+    /// Bytes of the client that could not be dealt with yet.
+    held: Vec<u8>,
+    /// Whether `held` is to be looked at again before more is read.
+    judge_held: bool,
+    /// Whether requests must wait until the client's startup settings are accepted.
+    hold_back: bool,
+    backlog: Backlog,
+    _admission: Admission,
+}
+
+/// What is left of a conversation when it is over.
+#[derive(Debug)]
+pub struct Rest {
+    /// Why it is over.
+    pub end: End,
+    /// The client's socket.
+    pub stream: Stream,
+    /// Whether it has taken everything so far, so that a last message would reach it whole.
+    pub writable: bool,
+    /// The server connection, as it was left.
+    pub leased: Option<Box<Leased>>,
+}
+
+impl Relay {
+    /// A client that has logged in. `held` is what it sent behind its last login message.
+    pub fn new(
+        worker: Rc<Worker>,
+        client: Rc<ClientShared>,
+        stream: Stream,
+        session: Client,
+        pool: PoolId,
+            stats: Arc<Stats>,
+        held: Vec<u8>,
+        admission: Admission,
+    ) -> Self {
+        let judge_held = !held.is_empty();
+        client.enter(ClientState::Idle, Instant::now());
+        Self {
+            worker,
+            client,
+            stream,
+            session,
+            link: Link::None,
+            pool,
+            stats,
+            held,
+            judge_held,
+            hold_back: false,
+            backlog: Backlog::default(),
+            _admission: admission,
+        }
+    }
+
+    /// Whether the client keeps its server connection until it leaves.
+    pub fn is_session_mode(&self) -> bool {
+        self.session.mode() == Mode::Session
+    }
+
+    /// Serves the client until its end.
+    pub async fn run(mut self) -> Rest {
+        let end = std::future::poll_fn(|cx| Pin::new(&mut self).poll(cx)).await;
+        self.worker.leave(&self.client, Instant::now());
+        let leased = match std::mem::replace(&mut self.link, Link::None) {
+            Link::Leased(leased) => Some(leased),
+            _ => None,
+        };
+        Rest { end, writable: self.backlog.is_empty(), stream: self.stream, leased }
+    }
+
+    fn turns(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let now = Instant::now();
+        let worker = Rc::clone(&self.worker);
+        let mut scratch = worker.scratch.borrow_mut();
+        for _ in 0..TURNS {
+            if matches!(self.link, Link::Waiting) {
+                self.look_at_grant(cx, now, &mut scratch)?;
+            }
+            let served = self.from_server(cx, now, &mut scratch)?;
+            let asked = self.from_client(cx, now, &mut scratch)?;
+            if !served && !asked {
+                return Ok(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// One read of the server's socket. Says whether there was anything.
+    fn from_server(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Result<bool, End> {
+        if !self.backlog.is_empty() {
+            self.backlog.drain(cx, &mut self.stream).map_err(client_lost)?;
+            if !self.backlog.is_empty() {
+                return Ok(false);
+            }
+        }
+        let Link::Leased(leased) = &mut self.link else { return Ok(false) };
+        let conn = &mut leased.conn;
+        let len = match read(&mut conn.stream, cx, &conn.held, &mut scratch.buffer) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(0)) => return Err(End::ServerLost(None)),
+            Poll::Ready(Ok(len)) => len,
+            Poll::Ready(Err(error)) => return Err(End::ServerLost(Some(error))),
+        };
+        let input = &scratch.buffer[..len];
+        scratch.to_client.clear();
+        let consumed = conn
+            .session
+            .handle_replies(input, Some(&mut self.session), &mut scratch.to_client)
+            .map_err(End::ServerBroke);
+        self.stats.sent(scratch.to_client.len());
+        self.backlog.write(cx, &mut self.stream, &scratch.to_client, input).map_err(client_lost)?;
+        keep(&mut conn.held, input, consumed?);
+        if let Some(error) = conn.session.own_error() {
+            return Err(End::BadSetting(error.into()));
+        }
+        if self.hold_back && !conn.session.setting_up() {
+            self.hold_back = false;
+            self.judge_held = true;
+        }
+        self.after_replies(now)?;
+        Ok(true)
+    }
+
+    fn after_replies(&mut self, now: Instant) -> Result<(), End> {
+        let Link::Leased(leased) = &mut self.link else { return Ok(()) };
+        let session = &mut leased.conn.session;
+        if session.owed() > 0 {
+            return Ok(());
+        }
+        self.stats.query_done(&session.take_counts(), now - self.client.request_time.get());
+        if session.at_boundary() {
+            if let Some(since) = self.client.transaction_since.take() {
+                self.stats.transaction_done(now - since);
+            }
+            if self.session.mode() != Mode::Session && !self.hold_back {
+                self.let_go(now);
+            } else {
+                self.client.enter(ClientState::Idle, now);
+            }
+        } else if session.status() != Status::Idle {
+            if self.session.mode() == Mode::Statement {
+                return Err(End::TransactionInStatementMode);
+            }
+            self.client.enter(ClientState::InTransaction, now);
+        }
+        Ok(())
+    }
+
+    /// The lease ends at a boundary.
+    fn let_go(&mut self, now: Instant) {
+        if let Link::Leased(leased) = std::mem::replace(&mut self.link, Link::None) {
+            *self.client.link.borrow_mut() = None;
+            self.client.prepared.set(self.session.prepared() as u32);
+            self.client.enter(ClientState::Idle, now);
+            crate::giveback::after_transaction(&self.worker, leased, now);
+        }
+    }
+
+    /// One read of the client's socket, or a second look at what is held of it.
+    fn from_client(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Result<bool, End> {
+        match &mut self.link {
+            Link::Leased(leased) => {
+                let conn = &mut leased.conn;
+                if !conn.backlog.is_empty() {
+                    conn.backlog.drain(cx, &mut conn.stream).map_err(server_lost)?;
+                    if !conn.backlog.is_empty() {
+                        return Ok(false);
+                    }
+                }
+                if conn.session.owed() >= OWED_MAX {
+                    return Ok(false);
+                }
+            }
+            Link::Waiting if self.held.len() >= WAITING_MAX => return Ok(false),
+            _ => {}
+        }
+        // A client that does not read its answers does not ask for more.
+        if !self.backlog.is_empty() {
+            return Ok(false);
+        }
+        let wait = self.hold_back || matches!(self.link, Link::Waiting);
+        let len = if self.judge_held && !wait {
+            self.judge_held = false;
+            put_in_front(&self.held, &mut scratch.buffer);
+            self.held.len()
+        } else {
+            if wait && self.held.len() >= WAITING_MAX {
+                return Ok(false);
+            }
+            match read(&mut self.stream, cx, &self.held, &mut scratch.buffer) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(0)) => return Err(End::ClientLost(None)),
+                Poll::Ready(Ok(len)) => {
+                    self.stats.received(len - self.held.len());
+                    len
+                }
+                Poll::Ready(Err(error)) => return Err(client_lost(error)),
+            }
+        };
+        if wait {
+            keep(&mut self.held, &scratch.buffer[..len], 0);
+            return Ok(true);
+        }
+        scratch.to_server.clear();
+        self.judge(cx, now, scratch, len)?;
+        Ok(true)
+    }
+
+    /// Deals with the first `len` bytes of the buffer, which are the client's. What stands in
+    /// `to_server` already goes ahead of them.
+    fn judge(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch, len: usize) -> Result<(), End> {
+        let worker = Rc::clone(&self.worker);
+        let limits = worker.limits();
+        let rules = limits.rules(&worker.shared.statements);
+        let Scratch { buffer, to_server, to_client } = scratch;
+        let input = &buffer[..len];
+        let mut at = 0;
+        loop {
+            to_client.clear();
+            let server = match &mut self.link {
+                Link::Leased(leased) => Some(&mut leased.conn.session),
+                _ => None,
+            };
+            let idle = server.as_ref().is_none_or(|server| server.owed() == 0);
+            let (consumed, verdict) =
+                self.session.handle_request(&input[at..], server, &rules, to_server, to_client);
+            if !to_client.is_empty() {
+                self.backlog.write(cx, &mut self.stream, to_client, input).map_err(client_lost)?;
+            }
+            if let Link::Leased(leased) = &mut self.link {
+                if idle && consumed > 0 {
+                    self.client.request_time.set(now);
+                    self.client.enter(ClientState::Active, now);
+                    if self.client.transaction_since.get().is_none() {
+                        self.client.transaction_since.set(Some(now));
+                    }
+                }
+                let conn = &mut leased.conn;
+                conn.backlog.write(cx, &mut conn.stream, to_server, &input[at..]).map_err(server_lost)?;
+                to_server.clear();
+            }
+            at += consumed;
+            match verdict {
+                Verdict::More => break,
+                Verdict::Terminate => return Err(End::Terminated),
+                Verdict::Refused(refusal) => return Err(End::Refused(refusal)),
+                Verdict::NeedsServer => {
+                    match worker.take(self.pool, &self.client, now) {
+                        Taken::Refused(why) => return Err(End::NoServer(why)),
+                        Taken::Waiting => {
+                            self.client.request_time.set(now);
+                            self.client.enter(ClientState::Waiting, now);
+                            self.link = Link::Waiting;
+                            self.judge_held = true;
+                            break;
+                        }
+                        Taken::Lease(leased) => self.attach(leased, cx, now, &rules, to_server)?,
+                    }
+                    if !self.is_served() {
+                        self.judge_held = true;
+                        break;
+                    }
+                }
+            }
+        }
+        keep(&mut self.held, input, at);
+        // Something may have been answered here, with nothing owed by the server.
+        self.after_replies(now)
+    }
+
+    fn look_at_grant(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Result<(), End> {
+        let worker = Rc::clone(&self.worker);
+        while let Some(grant) = self.client.grant.take() {
+            let leased = match grant {
+                Grant::Refused(why) => return Err(End::NoServer(why)),
+                Grant::Lease(leased) => leased,
+                // Given back by being dropped; only replication asks for one.
+                Grant::Slot(_) => continue,
+                Grant::Again => match worker.take(self.pool, &self.client, now) {
+                    Taken::Refused(why) => return Err(End::NoServer(why)),
+                    Taken::Waiting => continue,
+                    Taken::Lease(leased) => leased,
+                },
+            };
+            let limits = worker.limits();
+            let rules = limits.rules(&worker.shared.statements);
+            scratch.to_server.clear();
+            self.attach(leased, cx, now, &rules, &mut scratch.to_server)?;
+            self.judge_held = true;
+            if self.is_served() {
+                // The request that waits goes out in the same write as what attaching asks for.
+                self.judge_held = false;
+                put_in_front(&self.held, &mut scratch.buffer);
+                self.judge(cx, now, scratch, self.held.len())?;
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Whether requests can be judged with the server at hand.
+    fn is_served(&self) -> bool {
+        matches!(self.link, Link::Leased(_)) && !self.hold_back
+    }
+
+    /// A lease begins. The connection may turn out to be dead, or in need of a check: then the
+    /// client goes on waiting.
+    fn attach(
+        &mut self,
+        mut leased: Box<Leased>,
+        cx: &mut Context<'_>,
+        now: Instant,
+        rules: &Rules<'_>,
+        to_server: &mut pgweir_session::Batch,
+    ) -> Result<(), End> {
+        if matches!(self.link, Link::Waiting) {
+            self.stats.waited(now.saturating_duration_since(self.client.since.get()));
+        }
+        if leased.check() && worker_checks(&self.worker) {
+            crate::giveback::check(&self.worker, leased, self.client.client_id());
+            self.client.enter(ClientState::Waiting, now);
+            self.link = Link::Waiting;
+            return Ok(());
+        }
+        let shared = leased.shared();
+        shared.state.set(crate::server::ServerState::Active);
+        shared.link.set(Some(self.client.id));
+        shared.request_time.set(now);
+        *self.client.link.borrow_mut() = Some(Rc::clone(shared));
+        self.stats.assigned();
+        self.hold_back = self.session.attach(&mut leased.conn.session, rules, to_server);
+        if self.hold_back {
+            let conn = &mut leased.conn;
+            conn.backlog.write(cx, &mut conn.stream, to_server, &[]).map_err(server_lost)?;
+            to_server.clear();
+        }
+        self.link = Link::Leased(leased);
+        Ok(())
+    }
+}
+
+impl Future for Relay {
+    type Output = End;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        let this = self.get_mut();
+        this.client.register(cx);
+        if let Some(kill) = this.client.kill.get() {
+            return Poll::Ready(End::Killed(kill));
+        }
+        match this.turns(cx) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+}
+
+/// Whether connections that idled for long are checked at all.
+fn worker_checks(worker: &Worker) -> bool {
+    worker.limits().check_query.is_some()
+}
+
+fn client_lost(error: io::Error) -> End {
+    End::ClientLost(Some(error))
+}
+
+fn server_lost(error: io::Error) -> End {
+    End::ServerLost(Some(error))
+}
+
+/// Reads behind what is held already, into the front of `buffer`; gives the length of both.
+fn read(stream: &mut Stream, cx: &mut Context<'_>, held: &[u8], buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+    put_in_front(held, buffer);
+    match stream.poll_read(cx, &mut buffer[held.len()..]) {
+        Poll::Ready(Ok(0)) => Poll::Ready(Ok(0)),
+        Poll::Ready(Ok(len)) => Poll::Ready(Ok(held.len() + len)),
+        other => other,
+    }
+}
+
+/// Copies `held` to the front of `buffer` and sees to it that there is room behind it.
+fn put_in_front(held: &[u8], buffer: &mut Vec<u8>) {
+    const ROOM_MIN: usize = 16 * 1024;
+    if held.is_empty() {
+        return;
+    }
+    if buffer.len() < held.len() + ROOM_MIN {
+        buffer.resize(held.len() + 4 * ROOM_MIN, 0);
+    }
+    buffer[..held.len()].copy_from_slice(held);
+}
+
+/// Keeps what was not consumed of `input`; without a rest, no memory is owned.
+fn keep(held: &mut Vec<u8>, input: &[u8], consumed: usize) {
+    let rest = &input[consumed..];
+    if rest.is_empty() {
+        if held.capacity() > 0 {
+            *held = Vec::new();
+        }
+        return;
+    }
+    held.clear();
+    held.extend_from_slice(rest);
+}
+
+/// Reads what has come on a connection that nobody holds, without waiting.
+///
+/// # Errors
+/// Why the connection is of no use any more.
+pub fn drain_idle(conn: &mut ServerConn, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), &'static str> {
+    loop {
+        let len = match read(&mut conn.stream, cx, &conn.held, &mut scratch.buffer) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(0)) => return Err("server conn crashed?"),
+            Poll::Ready(Ok(len)) => len,
+            Poll::Ready(Err(_)) => return Err("server conn crashed?"),
+        };
+        let input = &scratch.buffer[..len];
+        scratch.to_client.clear();
+        let consumed = conn
+            .session
+            .handle_replies(input, None, &mut scratch.to_client)
+            .map_err(|_| "server sent what nobody asked for")?;
+        keep(&mut conn.held, input, consumed);
+    }
+}

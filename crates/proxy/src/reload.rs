@@ -1,0 +1,237 @@
+//! From a configuration to what is in force, at the start and whenever it changes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use pgweir_auth::Secret;
+use pgweir_config::Config;
+use pgweir_pool::{Kind, Limits, PoolKey, Pools, WorkerId};
+
+use crate::shared::{Shared, Users};
+use crate::tls::Tls;
+use crate::worker::{Mail, Whom};
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A file, read again at each reload.
+    File(PathBuf),
+    /// A URL on the command line.
+    Url(String),
+}
+
+impl Source {
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// One line for each mistake, with file and line.
+    pub fn read(&self) -> Result<Config, Vec<String>> {
+        match self {
+            Self::Url(url) => pgweir_config::from_url(url).map_err(|mistake| vec![mistake.to_string()]),
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{}: {error}", path.display())])?;
+                pgweir_config::parse(&text).map_err(|mistakes| {
+                    mistakes
+                        .iter()
+                        .map(|mistake| match mistake.line {
+                            Some(line) => format!("{}:{line}: {}", path.display(), Unlined(mistake)),
+                            None => format!("{}: {}", path.display(), Unlined(mistake)),
+                        })
+                        .collect()
+                })
+            }
+        }
+    }
+}
+
+/// A mistake without its line, which stands in front already.
+struct Unlined<'a>(&'a pgweir_config::Mistake);
+
+impl std::fmt::Display for Unlined<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.key.is_empty() {
+            return out.write_str(&self.0.message);
+        }
+        write!(out, "{}: {}", self.0.key, self.0.message)
+    }
+}
+
+/// Everything that a configuration names, read and checked.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Users and their secrets.
+    pub users: Users,
+    /// Certificates and keys.
+    pub tls: Tls,
+}
+
+/// Reads a configuration and all files that it names.
+///
+/// # Errors
+/// One line for each mistake.
+pub fn load(source: &Source) -> Result<Loaded, Vec<String>> {
+    let config = source.read()?;
+    let mut mistakes = Vec::new();
+    let users = users(&config, &mut mistakes);
+    let tls = match Tls::load(&config.settings) {
+        Ok(tls) => Some(tls),
+        Err(errors) => {
+            mistakes.extend(errors.iter().map(ToString::to_string));
+            None
+        }
+    };
+    match tls {
+        Some(tls) if mistakes.is_empty() => Ok(Loaded { config, users, tls }),
+        _ => Err(mistakes),
+    }
+}
+
+fn users(config: &Config, mistakes: &mut Vec<String>) -> Users {
+    let mut users = Users::default();
+    if let Some(path) = &config.settings.auth_file {
+        match read_userlist(path) {
+            Ok(list) => users.extend(list.into_iter().map(|(name, secret)| (name, Arc::new(secret)))),
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    for (name, user) in &config.users {
+        if let Some(password) = &user.password {
+            users.insert(name.clone(), Arc::new(password.clone()));
+        }
+    }
+    users
+}
+
+fn read_userlist(path: &Path) -> Result<Vec<(String, Secret)>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("auth_file {}: {error}", path.display()))?;
+    pgweir_auth::userlist::parse(&text)
+        .map_err(|error| format!("{}:{}: {}", path.display(), error.line, error.what))
+}
+
+/// The limits of a pool under a configuration.
+pub fn pool_limits(config: &Config, key: &PoolKey) -> Limits {
+    let settings = &config.settings;
+    let Some(entry) = config.database(&key.database) else { return Limits::default() };
+    let (database, user) = (entry.database, &*key.user);
+    Limits {
+        size: config.pool_size(database, user),
+        min_size: if key.kind == Kind::Normal { config.min_pool_size(database) } else { 0 },
+        reserve_size: config.reserve_pool_size(database, user),
+        reserve_delay: settings.reserve_pool_timeout,
+        wait_timeout: config.query_wait_timeout(database, user),
+        idle_timeout: settings.server_idle_timeout,
+        lifetime: config.server_lifetime(database),
+        check_delay: settings.server_check_delay,
+        login_retry: settings.server_login_retry,
+        round_robin: settings.server_round_robin,
+        ..Limits::default()
+    }
+}
+
+/// Sets the caps that a pool is under.
+pub fn set_caps(config: &Config, key: &PoolKey, pools: &mut Pools) {
+    if let Some(entry) = config.database(&key.database) {
+        pools.set_database_cap(&key.database, config.max_db_connections(entry.database));
+    }
+    pools.set_user_cap(&key.user, config.max_user_connections(&key.user));
+}
+
+/// Puts a configuration in force in the place of the old one: all of it, or, if anything in it is
+/// wrong, nothing.
+///
+/// Returns what has changed, for the log.
+///
+/// # Errors
+/// One line for each mistake.
+pub fn reload(shared: &Shared, source: &Source) -> Result<String, Vec<String>> {
+    let Loaded { config, users, tls } = load(source)?;
+    let old = shared.config.load_full();
+    let difference = pgweir_config::difference(&old, &config);
+    for setting in &difference.needs_restart {
+        tracing::warn!(setting, "changed in the configuration, takes effect only after a restart");
+    }
+    let config = old.reloaded(config);
+    shared.tls.store(Arc::new(tls));
+    shared.users.store(Arc::new(users));
+    apply(shared, config);
+    for database in &difference.databases_removed {
+        remove(shared, database);
+    }
+    let changed = difference.databases_changed.iter().filter(|changed| changed.reconnect);
+    for changed in changed {
+        reconnect(shared, Some(&changed.name));
+    }
+    if difference.reconnect {
+        reconnect(shared, None);
+    }
+    Ok(summary(&difference))
+}
+
+/// Puts a checked configuration in force.
+pub fn apply(shared: &Shared, config: Config) {
+    let config = Arc::new(config);
+    crate::log::set_level(&config.settings);
+    shared.config.store(Arc::clone(&config));
+    let mut pools = shared.pools.lock();
+    let all: Vec<_> = pools.iter().map(|pool| (pool.id, pool.key.clone())).collect();
+    for (pool, key) in all {
+        pools.set_limits(pool, pool_limits(&config, &key), Instant::now());
+        set_caps(&config, &key, &mut pools);
+    }
+    drop(pools);
+    // Whatever the new limits ask for is done by a worker.
+    shared.mail(WorkerId(0), Mail::Settle);
+}
+
+fn remove(shared: &Shared, database: &str) {
+    shared.pools.lock().remove_database(database, Instant::now());
+    let database: Arc<str> = database.into();
+    for worker in 0..shared.workers() {
+        let (reply, _) = tokio::sync::oneshot::channel();
+        let whom = Whom::Database(Some(Arc::clone(&database)));
+        let why = crate::client::Kill::DatabaseRemoved;
+        shared.mail(WorkerId(worker as u16), Mail::Kill { whom, why, reply });
+    }
+    shared.mail(WorkerId(0), Mail::Settle);
+}
+
+/// Has connections of a database (all, if none is named) closed as soon as nobody uses them, and
+/// forgets what is known of its hosts.
+pub fn reconnect(shared: &Shared, database: Option<&str>) {
+    shared.pools.lock().reconnect(database, Instant::now());
+    let database: Option<Arc<str>> = database.map(Into::into);
+    {
+        let mut hosts = shared.hosts.lock();
+        match &database {
+            Some(name) => drop(hosts.remove(name)),
+            None => hosts.clear(),
+        }
+    }
+    shared.welcome.lock().clear();
+    for worker in 0..shared.workers() {
+        shared.mail(WorkerId(worker as u16), Mail::Reconnect(database.clone()));
+    }
+    shared.mail(WorkerId(0), Mail::Settle);
+}
+
+fn summary(difference: &pgweir_config::Difference) -> String {
+    fn changed(all: &[pgweir_config::Changed]) -> Vec<String> {
+        all.iter().map(|changed| format!("{} ({})", changed.name, changed.keys.join(", "))).collect()
+    }
+    let settings = difference.settings.iter().map(ToString::to_string).collect();
+    let all: [(&str, Vec<String>); 7] = [
+        ("settings", settings),
+        ("databases added", difference.databases_added.clone()),
+        ("databases removed", difference.databases_removed.clone()),
+        ("databases changed", changed(&difference.databases_changed)),
+        ("users added", difference.users_added.clone()),
+        ("users removed", difference.users_removed.clone()),
+        ("users changed", changed(&difference.users_changed)),
+    ];
+    let named = all.iter().filter(|(_, names)| !names.is_empty());
+    let parts: Vec<String> = named.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
+    if parts.is_empty() { "nothing changed".to_owned() } else { parts.join("; ") }
+}

@@ -1,0 +1,193 @@
+//! Errors become what a client reads and what the log says; only here.
+
+use std::sync::Arc;
+
+use pgweir_session::Refusal;
+use pgweir_wire::encode::{self, ErrorFields};
+
+use crate::client::{ClientShared, Kill};
+use crate::server::ServerFacts;
+use crate::shared::Shared;
+
+/// An error that pgweir makes for a client.
+///
+/// Where PgBouncer makes the same one, the text is PgBouncer's: drivers and people match on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Report {
+    /// Five characters (errcodes-appendix).
+    pub sqlstate: &'static str,
+    /// What happened.
+    pub message: String,
+    /// The figures.
+    pub detail: Option<String>,
+    /// What to change.
+    pub hint: Option<String>,
+}
+
+impl Report {
+    /// An error without detail and hint.
+    pub fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Self { sqlstate, message: message.into(), detail: None, hint: None }
+    }
+
+    /// The same with figures.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// As an ErrorResponse that ends the connection.
+    pub fn fatal(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode::error(
+            &ErrorFields {
+                severity: "FATAL",
+                sqlstate: self.sqlstate,
+                message: &self.message,
+                detail: self.detail.as_deref(),
+                hint: self.hint.as_deref(),
+            },
+            &mut out,
+        );
+        out
+    }
+
+    /// A client broke a rule of the conversation.
+    pub fn refusal(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::StatementTooLong { .. } => Self::new("54000", refusal.to_string())
+                .hint("Raise max_statement_size, or prepare large statements without a name."),
+            Refusal::TooManyNames(_) => Self::new("53400", refusal.to_string()),
+            Refusal::Tag(_) | Refusal::Malformed(_) => Self::new("08P01", refusal.to_string()),
+        }
+    }
+
+    /// A client was disconnected from outside.
+    pub fn kill(kill: Kill) -> Self {
+        match kill {
+            Kill::Admin => Self::new("57P01", "admin forced disconnect"),
+            Kill::DatabaseRemoved => Self::new("57P01", "database removed"),
+            Kill::ClientIdle => Self::new("57P05", "client_idle_timeout"),
+            Kill::Query => Self::new("57014", "query timeout"),
+            Kill::Transaction => Self::new("25P04", "transaction timeout"),
+            Kill::IdleTransaction => Self::new("25P03", "idle transaction timeout"),
+            Kill::Shutdown => Self::new("57P01", "server shutting down"),
+        }
+    }
+
+    /// No server connection could be had.
+    pub fn no_server(refusal: &pgweir_pool::Refusal) -> Self {
+        use pgweir_pool::Refusal as Why;
+        match refusal {
+            Why::WaitTimeout { waited, limits } => Self::new("53300", "query_wait_timeout")
+                .detail(format!("No server connection became free within {} s; {limits}.", waited.as_secs_f32()))
+                .hint("Raise default_pool_size (or the pool_size of the database or user), or query_wait_timeout."),
+            Why::LoginFailing { cause } => {
+                Self::new("08006", format!("server login has been failing, cached error: {cause} (server_login_retry)"))
+            }
+            Why::LoginRefused { cause } => Self::new("08004", cause.to_string()),
+            Why::Disabled { database } => Self::new("57P03", format!("database \"{database}\" is disabled")),
+            Why::Removed => Self::new("57P01", "database removed"),
+            Why::ShuttingDown => Self::new("57P01", "server shutting down"),
+        }
+    }
+}
+
+/// A client has logged in.
+pub fn login(shared: &Shared, client: &ClientShared) {
+    if !shared.config.load().settings.log_connections {
+        return;
+    }
+    if let Some(login) = &*client.login.borrow() {
+        tracing::info!(
+            client = client.id,
+            database = %login.database,
+            user = %login.user,
+            peer = %client.peer,
+            tls = %login.tls,
+            "login attempt succeeded"
+        );
+    }
+}
+
+/// A client's connection ends.
+pub fn client_closed(shared: &Shared, client: &ClientShared, reason: &str) {
+    if !shared.config.load().settings.log_disconnections {
+        return;
+    }
+    let age = client.connected.elapsed().as_secs();
+    match &*client.login.borrow() {
+        Some(login) => tracing::info!(
+            client = client.id,
+            database = %login.database,
+            user = %login.user,
+            peer = %client.peer,
+            "closing because: {reason} (age={age}s)"
+        ),
+        None => tracing::info!(client = client.id, peer = %client.peer, "closing because: {reason} (age={age}s)"),
+    }
+}
+
+/// An error was sent to a client.
+pub fn pooler_error(shared: &Shared, client: &ClientShared, report: &Report) {
+    if !shared.config.load().settings.log_pooler_errors {
+        return;
+    }
+    let login = client.login.borrow().clone();
+    let database = login.as_ref().map_or("(nodb)", |login| &login.database);
+    let user = login.as_ref().map_or("(nouser)", |login| &login.user);
+    tracing::warn!(
+        client = client.id,
+        database,
+        user,
+        peer = %client.peer,
+        sqlstate = report.sqlstate,
+        detail = report.detail.as_deref().unwrap_or(""),
+        "pooler error: {}",
+        report.message
+    );
+}
+
+/// A server connection was opened.
+pub fn server_opened(shared: &Shared, facts: &ServerFacts) {
+    if shared.config.load().settings.log_connections {
+        tracing::info!(
+            server = facts.id,
+            database = %facts.database,
+            user = %facts.user,
+            host = %facts.host,
+            pid = facts.pid,
+            tls = %facts.tls,
+            "new connection to server"
+        );
+    }
+}
+
+/// A server connection is closed.
+pub fn server_closed(shared: &Shared, facts: &ServerFacts, reason: &str) {
+    if shared.config.load().settings.log_disconnections {
+        let age = facts.since.elapsed().as_secs();
+        tracing::info!(
+            server = facts.id,
+            database = %facts.database,
+            user = %facts.user,
+            host = %facts.host,
+            pid = facts.pid,
+            "closing because: {reason} (age={age}s)"
+        );
+    }
+}
+
+/// A server refused a connection, or could not be reached.
+pub fn connect_failed(database: &Arc<str>, user: &Arc<str>, host: &str, error: &crate::connect::Error) {
+    tracing::warn!(%database, %user, host, "server login failed: {error}");
+}

@@ -1,0 +1,294 @@
+//! The process: threads, signals, and the way down.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pgweir_pool::WorkerId;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::listen::{Listeners, Open};
+use crate::reload::{Loaded, Source};
+use crate::shared::Shared;
+use crate::worker::{Mail, Worker};
+
+/// What the console asks of the main thread.
+#[derive(Debug)]
+pub enum Order {
+    /// RELOAD: answered when it is done.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// SET: answered when it is done.
+    Set {
+        /// Which setting.
+        key: String,
+        /// Its new value.
+        value: String,
+        /// Answered with the mistake, if it is one.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// SHUTDOWN.
+    Shutdown(Shutdown),
+}
+
+/// How to go down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// At once.
+    Now,
+    /// When no server connection is in use any more.
+    WaitForServers,
+    /// When the last client has left.
+    WaitForClients,
+}
+
+/// Why the process cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration has mistakes, one a line.
+    #[error("{}", .0.join("\n"))]
+    Config(Vec<String>),
+    /// Nothing to listen on.
+    #[error(transparent)]
+    Listen(#[from] crate::listen::Error),
+    /// From the operating system.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// When it cannot start.
+pub fn run(source: &Source) -> Result<(), Error> {
+    let loaded = crate::reload::load(source).map_err(Error::Config)?;
+    crate::log::start(&loaded.config.settings);
+    raise_file_limit();
+    let mut listeners = Listeners::bind(&loaded.config)?;
+    let (shared, mut orders, threads) = start_workers(loaded)?;
+    let runtime = LocalRuntime::new()?;
+    runtime.block_on(async {
+        listeners.accept(&shared, &shared.open.subscribe())?;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            workers = shared.workers(),
+            pid = std::process::id(),
+            "process up"
+        );
+        serve(&shared, source, &mut orders).await
+    })?;
+    for worker in 0..shared.workers() {
+        shared.mail(WorkerId(worker as u16), Mail::Stop);
+    }
+    for thread in threads {
+        // A worker that panicked has said so already.
+        let _ = thread.join();
+    }
+    Ok(())
+}
+
+type Started = (Arc<Shared>, mpsc::UnboundedReceiver<Order>, Vec<JoinHandle<()>>);
+
+fn start_workers(loaded: Loaded) -> io::Result<Started> {
+    let wanted = usize::from(loaded.config.settings.workers);
+    let available = std::thread::available_parallelism().map_or(1, usize::from);
+    // The cancel keys have seven bits for the worker.
+    let count = if wanted == 0 { available } else { wanted }.clamp(1, 127);
+    let (senders, mailboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+    let (order, orders) = mpsc::unbounded_channel();
+    let shared = Shared::new(Arc::new(loaded.config), loaded.users, loaded.tls, senders, order);
+    let mut threads = Vec::new();
+    for (number, mailbox) in mailboxes.into_iter().enumerate() {
+        let shared = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+        threads.push(thread.spawn(move || work(WorkerId(number as u16), shared, mailbox))?);
+    }
+    Ok((shared, orders, threads))
+}
+
+fn work(id: WorkerId, shared: Arc<Shared>, mailbox: mpsc::UnboundedReceiver<Mail>) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        // Sockets are looked at again after so many tasks: small enough that a reply does not
+        // wait behind a crowd, large enough that one look finds many.
+        .event_interval(61)
+        .build_local(LocalOptions::default());
+    match runtime {
+        Ok(runtime) => {
+            let worker = Worker::new(id, shared);
+            runtime.block_on(worker.run(mailbox));
+            // Tasks hold the worker: they end here, before it does.
+            drop(runtime);
+            drop(worker);
+        }
+        Err(error) => tracing::error!(%error, "worker cannot start"),
+    }
+}
+
+/// Open files are clients: as many as the system allows.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, soft, "cannot raise the limit of open files");
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+}
+
+async fn serve(shared: &Arc<Shared>, source: &Source, orders: &mut mpsc::UnboundedReceiver<Order>) -> io::Result<()> {
+    let mut signals = Signals::new()?;
+    let mut descent: Option<Descent> = None;
+    let mut look = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        let wish = tokio::select! {
+            _ = signals.hangup.recv() => {
+                tracing::info!("got SIGHUP, re-reading config");
+                let _ = reload(shared, source);
+                None
+            }
+            _ = signals.terminate.recv() => Some((Shutdown::WaitForClients, "SIGTERM")),
+            _ = signals.interrupt.recv() => Some((Shutdown::WaitForServers, "SIGINT")),
+            _ = signals.quit.recv() => Some((Shutdown::Now, "SIGQUIT")),
+            _ = signals.user1.recv() => {
+                tracing::info!("got SIGUSR1, pausing all activity");
+                shared.pools.lock().pause(None);
+                None
+            }
+            _ = signals.user2.recv() => {
+                tracing::info!("got SIGUSR2, continuing from PAUSE");
+                shared.pools.lock().resume(None, Instant::now());
+                None
+            }
+            order = orders.recv() => match order {
+                Some(Order::Reload(reply)) => {
+                    let _ = reply.send(reload(shared, source));
+                    None
+                }
+                Some(Order::Set { key, value, reply }) => {
+                    let _ = reply.send(set(shared, &key, &value));
+                    None
+                }
+                Some(Order::Shutdown(how)) => Some((how, "SHUTDOWN")),
+                None => None,
+            },
+            _ = look.tick(), if descent.is_some() => None,
+        };
+        shared.mail(WorkerId(0), Mail::Settle);
+        if let Some((how, cause)) = wish {
+            if how == Shutdown::Now || (descent.is_some() && cause.starts_with("SIG")) {
+                tracing::info!("got {cause}, fast exit");
+                return Ok(());
+            }
+            descent = Some(Descent::begin(shared, how, cause));
+        }
+        if descent.as_ref().is_some_and(|descent| descent.is_over(shared)) {
+            return Ok(());
+        }
+    }
+}
+
+fn reload(shared: &Shared, source: &Source) -> Result<(), String> {
+    match crate::reload::reload(shared, source) {
+        Ok(changes) => {
+            tracing::info!("RELOAD: {changes}");
+            Ok(())
+        }
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                tracing::error!("RELOAD failed, everything stays as it was: {mistake}");
+            }
+            Err(mistakes.join("; "))
+        }
+    }
+}
+
+fn set(shared: &Shared, key: &str, value: &str) -> Result<(), String> {
+    let config = shared.config.load().set(key, value).map_err(|mistake| mistake.to_string())?;
+    crate::reload::apply(shared, config);
+    Ok(())
+}
+
+/// On the way down.
+struct Descent {
+    how: Shutdown,
+    deadline: Option<Instant>,
+}
+
+impl Descent {
+    fn begin(shared: &Shared, how: Shutdown, cause: &str) -> Self {
+        let what = match how {
+            Shutdown::WaitForServers => "waiting for all servers connections to be released",
+            _ => "waiting for all clients disconnect",
+        };
+        tracing::info!("got {cause}, shutting down, {what}");
+        raise(&shared.open, Open::UnixOnly);
+        if how == Shutdown::WaitForServers {
+            shared.pools.lock().shut_down(Instant::now());
+            for worker in 0..shared.workers() {
+                shared.mail(WorkerId(worker as u16), Mail::ShutDown);
+            }
+        }
+        let timeout = shared.config.load().settings.shutdown_timeout;
+        let deadline = if timeout.is_zero() { None } else { Some(Instant::now() + timeout) };
+        Self { how, deadline }
+    }
+
+    fn is_over(&self, shared: &Shared) -> bool {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            tracing::warn!("shutdown_timeout is over, dropping what is left");
+            return true;
+        }
+        match self.how {
+            Shutdown::WaitForServers => {
+                let over = shared.pools.lock().quiescent(None);
+                if over {
+                    tracing::info!("server connections dropped, exiting");
+                }
+                over
+            }
+            _ => {
+                let over = shared.client_count() == 0;
+                if over {
+                    tracing::info!("client connections dropped, exiting");
+                }
+                over
+            }
+        }
+    }
+}
+
+fn raise(open: &watch::Sender<Open>, to: Open) {
+    open.send_if_modified(|open| {
+        let less = *open < to;
+        if less {
+            *open = to;
+        }
+        less
+    });
+}
+

@@ -1,0 +1,383 @@
+//! A connected socket, of a client or a server: TCP or Unix, plain or under TLS.
+//!
+//! Nothing outside this module knows which. A stream can leave the worker whose runtime watches
+//! its socket and be taken up by another ([`Stream::detach`], [`Stream::attach`]).
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
+
+/// The socket itself.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP, watched by this thread's runtime.
+    Tcp(TcpStream),
+    /// A Unix socket, watched by this thread's runtime.
+    Unix(UnixStream),
+    /// TCP, on its way from one worker to another.
+    LooseTcp(std::net::TcpStream),
+    /// A Unix socket, on its way from one worker to another.
+    LooseUnix(std::os::unix::net::UnixStream),
+}
+
+impl Socket {
+    fn detach(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(stream) => Self::LooseTcp(stream.into_std()?),
+            Self::Unix(stream) => Self::LooseUnix(stream.into_std()?),
+            loose => loose,
+        })
+    }
+
+    fn attach(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::LooseTcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
+            Self::LooseUnix(stream) => Self::Unix(UnixStream::from_std(stream)?),
+            watched => watched,
+        })
+    }
+
+    fn replace_with(&mut self, change: fn(Self) -> io::Result<Self>) -> io::Result<()> {
+        // A pair of unconnected sockets would do as a placeholder, but costs system calls; an
+        // invalid value never is seen, since an error makes the caller drop the stream.
+        let (placeholder, _) = std::os::unix::net::UnixStream::pair()?;
+        let socket = std::mem::replace(self, Self::LooseUnix(placeholder));
+        *self = change(socket)?;
+        Ok(())
+    }
+}
+
+fn loose() -> io::Error {
+    io::Error::other("socket is between two workers")
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::LooseTcp(_) | Self::LooseUnix(_) => Poll::Ready(Err(loose())),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::LooseTcp(_) | Self::LooseUnix(_) => Poll::Ready(Err(loose())),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::LooseTcp(_) | Self::LooseUnix(_) => Poll::Ready(Err(loose())),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::LooseTcp(_) | Self::LooseUnix(_) => Poll::Ready(Err(loose())),
+        }
+    }
+}
+
+/// A socket, perhaps under TLS.
+#[derive(Debug)]
+pub enum Stream {
+    /// As it is.
+    Plain(Socket),
+    /// Under TLS.
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl Stream {
+    /// Whether it is under TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// `TLSv1.3/TLS_AES_256_GCM_SHA384`, or nothing for a plain one.
+    pub fn tls_description(&self) -> String {
+        let Self::Tls(stream) = self else { return String::new() };
+        let (_, connection) = stream.get_ref();
+        let version = match connection.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLS",
+        };
+        let suite = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+        // rustls names the suites of TLS 1.3 TLS13_…, IANA and OpenSSL TLS_….
+        format!("{version}/{}", suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1))
+    }
+
+    fn socket_ref(&self) -> &Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Our end, for TCP.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self.socket_ref() {
+            Socket::Tcp(stream) => stream.local_addr().ok(),
+            _ => None,
+        }
+    }
+
+    /// The other end, for TCP.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        match self.socket_ref() {
+            Socket::Tcp(stream) => stream.peer_addr().ok(),
+            _ => None,
+        }
+    }
+
+    /// Who runs the process at the other end, for Unix sockets.
+    pub fn peer_uid(&self) -> Option<u32> {
+        match self.socket_ref() {
+            Socket::Unix(stream) => stream.peer_cred().ok().map(|cred| cred.uid()),
+            _ => None,
+        }
+    }
+
+    /// Waits for the first byte and says, without taking it, whether it begins a TLS handshake.
+    pub async fn starts_with_handshake(&self) -> bool {
+        const HANDSHAKE: u8 = 0x16;
+        match self.socket_ref() {
+            Socket::Tcp(stream) => {
+                let mut byte = [0];
+                matches!(stream.peek(&mut byte).await, Ok(1)) && byte[0] == HANDSHAKE
+            }
+            _ => false,
+        }
+    }
+
+    fn socket(&mut self) -> &mut Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_mut().0,
+        }
+    }
+
+    /// Takes the socket out of this thread's runtime, so that the stream can be sent away.
+    ///
+    /// # Errors
+    /// From the operating system; the stream is then of no use any more.
+    pub fn detach(&mut self) -> io::Result<()> {
+        self.socket().replace_with(Socket::detach)
+    }
+
+    /// Has this thread's runtime watch the socket.
+    ///
+    /// # Errors
+    /// From the operating system; the stream is then of no use any more.
+    pub fn attach(&mut self) -> io::Result<()> {
+        self.socket().replace_with(Socket::attach)
+    }
+
+    /// Reads into `buf`; 0 bytes mean that the other side has closed.
+    ///
+    /// A read that does not fill the buffer tells the runtime that the socket is empty: the next
+    /// call waits for the kernel's event and costs no system call.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        let result = match self {
+            Self::Plain(socket) => Pin::new(socket).poll_read(cx, &mut buf),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, &mut buf),
+        };
+        match result {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(buf.filled().len())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Writes what the kernel takes.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+        }
+    }
+
+    /// Writes what the kernel takes of several pieces.
+    pub fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    /// Sends what TLS has encrypted and not sent; nothing to do for a plain stream.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
+    }
+
+    /// Says goodbye: TLS's close_notify, then the end of the stream.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+        }
+    }
+
+    /// Reads at least one byte to the end of `buf`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the other side has closed.
+    pub async fn read_some(&mut self, buf: &mut Vec<u8>, most: usize) -> io::Result<()> {
+        let start = buf.len();
+        buf.resize(start + most, 0);
+        let result = std::future::poll_fn(|cx| self.poll_read(cx, &mut buf[start..])).await;
+        let len = *result.as_ref().unwrap_or(&0);
+        buf.truncate(start + len);
+        match result? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes all of it and flushes.
+    ///
+    /// # Errors
+    /// From the operating system, or TLS.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let len = std::future::poll_fn(|cx| self.poll_write(cx, bytes)).await?;
+            if len == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = &bytes[len..];
+        }
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+    }
+}
+
+/// Bytes that the kernel did not take yet, in order.
+///
+/// Owns no memory while there are none.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    bytes: Vec<u8>,
+    /// How many of them are written.
+    done: usize,
+    /// Whether TLS may hold back what was written.
+    unflushed: bool,
+}
+
+impl Backlog {
+    /// Whether everything has been handed to the kernel.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && !self.unflushed
+    }
+
+    /// Adds bytes behind those that wait.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.done
+    }
+
+    /// Writes `batch` to `stream`; what the kernel does not take is kept.
+    ///
+    /// # Errors
+    /// From the operating system or TLS: the connection is broken.
+    pub fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        batch: &pgweir_session::Batch,
+        input: &[u8],
+    ) -> io::Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if !self.bytes.is_empty() {
+            batch.copy_after(input, 0, &mut self.bytes);
+            return self.drain(cx, stream);
+        }
+        let written = match batch.single(input) {
+            Some(slice) => stream.poll_write(cx, slice),
+            None => {
+                let mut slices = smallvec::SmallVec::<[io::IoSlice<'_>; 16]>::new();
+                // The kernel takes 1024 pieces at a time (IOV_MAX).
+                slices.extend(batch.slices(input).take(1024).map(io::IoSlice::new));
+                stream.poll_write_vectored(cx, &slices)
+            }
+        };
+        let written = match written {
+            Poll::Ready(result) => result?,
+            Poll::Pending => 0,
+        };
+        self.unflushed = stream.is_tls();
+        if written < batch.len() {
+            batch.copy_after(input, written, &mut self.bytes);
+        }
+        if self.unflushed || !self.bytes.is_empty() { self.drain(cx, stream) } else { Ok(()) }
+    }
+
+    /// Writes what waits, as far as the kernel takes it.
+    ///
+    /// # Errors
+    /// From the operating system or TLS: the connection is broken.
+    pub fn drain(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> io::Result<()> {
+        while self.done < self.bytes.len() {
+            match stream.poll_write(cx, &self.bytes[self.done..]) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(len)) => self.done += len,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        self.bytes = Vec::new();
+        self.done = 0;
+        if self.unflushed {
+            match stream.poll_flush(cx) {
+                Poll::Ready(result) => {
+                    result?;
+                    self.unflushed = false;
+                }
+                Poll::Pending => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! What happens because time has passed: one sweep per worker, no timer per query.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::client::{ClientState, Kill};
+use crate::worker::Worker;
+
+/// How often a worker looks around. All timeouts are exact to this.
+pub const SWEEP: Duration = Duration::from_millis(250);
+
+/// One look around.
+pub fn sweep(worker: &Rc<Worker>) {
+    let now = Instant::now();
+    // The pools are common to all workers: one of them looks after their time.
+    if worker.id.0 == 0 {
+        worker.pools(|pools| pools.tick(now));
+        crate::view::roll_averages(&worker.shared, now);
+    }
+    worker.refresh_limits();
+    worker.check_idle(now);
+    let config = worker.shared.config.load();
+    for client in worker.clients() {
+        let Some(login) = client.login.borrow().clone() else { continue };
+        if login.console {
+            continue;
+        }
+        let in_state = now.saturating_duration_since(client.since.get());
+        let over = |limit: Duration, time: Duration| !limit.is_zero() && time > limit;
+        let why = match client.state.get() {
+            ClientState::Login => None,
+            ClientState::Idle => over(config.client_idle_timeout(&login.user), in_state).then_some(Kill::ClientIdle),
+            ClientState::InTransaction => {
+                over(config.idle_transaction_timeout(&login.user), in_state).then_some(Kill::IdleTransaction)
+            }
+            ClientState::Active | ClientState::Waiting => {
+                let time = now.saturating_duration_since(client.request_time.get());
+                over(config.query_timeout(&login.user), time).then_some(Kill::Query)
+            }
+        };
+        let transaction = client.transaction_since.get().map(|since| now.saturating_duration_since(since));
+        let why = why.or_else(|| {
+            transaction.is_some_and(|time| over(config.transaction_timeout(&login.user), time)).then_some(Kill::Transaction)
+        });
+        if let Some(why) = why {
+            client.kill(why);
+        }
+    }
+}

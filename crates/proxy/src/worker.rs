@@ -1,0 +1,566 @@
+//! A worker: one thread, one current-thread runtime, its clients and its server connections.
+//!
+//! A client and the server connection that it leases live on the same worker, so nothing between
+//! them is shared. What concerns other workers arrives as [`Mail`].
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use pgweir_pool::{
+    Action, ClientId, ConnId, Kind, Lease, Permit, PoolId, Pools, Refusal, Release, Take, Ticket, WorkerId,
+};
+use pgweir_session::Batch;
+use slab::Slab;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::client::{ClientShared, Grant, Kill, Peer, Place};
+use crate::lease::{Guard, Leased};
+use crate::listen::Accepted;
+use crate::server::{Parcel, ServerConn, ServerShared, ServerState};
+use crate::shared::{Limits, Shared};
+use crate::view::WorkerView;
+
+/// What one worker asks of another.
+#[derive(Debug)]
+pub enum Mail {
+    /// A connection was accepted and is this worker's to serve.
+    Accept(Accepted),
+    /// Open a server connection.
+    Open(Permit),
+    /// Send the connection of this lease, which lies here, to a client elsewhere.
+    Hand {
+        /// Who gets it.
+        client: ClientId,
+        /// Its place in the queue, if it stood in one.
+        ticket: Option<Ticket>,
+        /// The lease.
+        lease: Lease,
+    },
+    /// A connection arrives for a client.
+    Arrive {
+        /// Who gets it.
+        client: ClientId,
+        /// Its place in the queue, if it stood in one.
+        ticket: Option<Ticket>,
+        /// The lease.
+        lease: Lease,
+        /// The connection; none if it was lost on the way.
+        parcel: Option<Box<Parcel>>,
+    },
+    /// A client gets the slot of a connection that it opens itself.
+    Slot {
+        /// Who gets it.
+        client: ClientId,
+        /// The lease.
+        lease: Lease,
+    },
+    /// A client that waits will get nothing.
+    Refuse {
+        /// Who.
+        client: ClientId,
+        /// Its place in the queue.
+        ticket: Ticket,
+        /// Why.
+        why: Refusal,
+    },
+    /// Close an idle connection.
+    Close {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Somebody asks to cancel the query of a client here.
+    Cancel {
+        /// Which client.
+        place: Place,
+        /// The cancel key of the request.
+        key: Vec<u8>,
+        /// Dropped when the request has been passed on, or ignored.
+        done: oneshot::Sender<()>,
+    },
+    /// For the console: what there is on this worker.
+    View(oneshot::Sender<WorkerView>),
+    /// Disconnect clients.
+    Kill {
+        /// Which.
+        whom: Whom,
+        /// Why.
+        why: Kill,
+        /// Answered with how many there were.
+        reply: oneshot::Sender<usize>,
+    },
+    /// Mark connections of a database (all, if none is named) to be closed when given back.
+    Reconnect(Option<Arc<str>>),
+    /// Do what the pools ask for: somebody without a worker changed them.
+    Settle,
+    /// Disconnect clients that do nothing, and each of the others when its transaction ends.
+    ShutDown,
+    /// End the thread: whatever is still connected is dropped.
+    Stop,
+}
+
+/// Which clients are meant.
+#[derive(Debug, Clone)]
+pub enum Whom {
+    /// The one with this number.
+    Id(u64),
+    /// Those of one database, or all that do not talk to the console.
+    Database(Option<Arc<str>>),
+}
+
+/// The outcome of asking for a server connection.
+#[derive(Debug)]
+pub enum Taken {
+    /// Here it is.
+    Lease(Box<Leased>),
+    /// It will come as a [`Grant`].
+    Waiting,
+    /// There will be none.
+    Refused(Refusal),
+}
+
+/// Buffers that every pass over a socket uses, one pass at a time.
+#[derive(Debug)]
+pub struct Scratch {
+    /// What is read goes here.
+    pub buffer: Vec<u8>,
+    /// What goes to the server.
+    pub to_server: Batch,
+    /// What goes to the client.
+    pub to_client: Batch,
+}
+
+/// One worker's state; lives on its thread.
+#[derive(Debug)]
+pub struct Worker {
+    /// Which one it is.
+    pub id: WorkerId,
+    /// What all workers have in common.
+    pub shared: Arc<Shared>,
+    /// Lent to one task at a time, for one pass without waiting.
+    pub scratch: RefCell<Scratch>,
+    clients: RefCell<Slab<Rc<ClientShared>>>,
+    generation: Cell<u32>,
+    limits: RefCell<Rc<Limits>>,
+    /// Idle connections that lie here.
+    idle: RefCell<HashMap<ConnId, ServerConn, foldhash::fast::FixedState>>,
+    /// All connections that are here, idle or held.
+    servers: RefCell<HashMap<ConnId, Rc<ServerShared>, foldhash::fast::FixedState>>,
+}
+
+impl Worker {
+    /// A worker with no clients.
+    pub fn new(id: WorkerId, shared: Arc<Shared>) -> Rc<Self> {
+        let config = shared.config.load_full();
+        let buffer = vec![0; config.settings.pkt_buf.bytes() as usize];
+        Rc::new(Self {
+            limits: RefCell::new(Limits::of(config)),
+            id,
+            shared,
+            scratch: RefCell::new(Scratch { buffer, to_server: Batch::new(), to_client: Batch::new() }),
+            clients: RefCell::default(),
+            generation: Cell::new(0),
+            idle: RefCell::default(),
+            servers: RefCell::default(),
+        })
+    }
+
+    /// Serves its mailbox until it is told to stop.
+    pub async fn run(self: &Rc<Self>, mut mailbox: mpsc::UnboundedReceiver<Mail>) {
+        let mut sweep = tokio::time::interval(crate::timeouts::SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                mail = mailbox.recv() => match mail {
+                    None | Some(Mail::Stop) => return,
+                    Some(mail) => self.open_mail(mail),
+                },
+                _ = sweep.tick() => crate::timeouts::sweep(self),
+            }
+        }
+    }
+
+    fn open_mail(self: &Rc<Self>, mail: Mail) {
+        match mail {
+            Mail::Accept(accepted) => crate::serve::start(self, accepted),
+            Mail::Open(permit) => crate::connect::start(self, permit),
+            Mail::Hand { client, ticket, lease } => self.send_off(client, ticket, lease),
+            Mail::Arrive { client, ticket, lease, parcel } => self.arrive(client, ticket, lease, parcel),
+            Mail::Slot { client, lease } => self.deliver_slot(client, self.id, lease),
+            Mail::Refuse { client, ticket, why } => self.refuse(client, ticket, why),
+            Mail::Close { conn, reason } => self.close_idle(conn, reason),
+            Mail::Cancel { place, key, done } => crate::cancel::pass_on(self, place, &key, done),
+            Mail::View(reply) => drop(reply.send(WorkerView::of(self))),
+            Mail::Kill { whom, why, reply } => drop(reply.send(self.kill(&whom, why))),
+            Mail::Reconnect(database) => {
+                for server in self.servers.borrow().values() {
+                    if database.as_ref().is_none_or(|name| *name == server.facts.database) {
+                        server.close_needed.set(true);
+                    }
+                }
+            }
+            Mail::Settle => self.pools(|_| ()),
+            Mail::ShutDown => self.shut_down(),
+            Mail::Stop => {}
+        }
+    }
+
+    fn shut_down(&self) {
+        use crate::client::ClientState;
+        for client in self.clients() {
+            let busy = matches!(client.state.get(), ClientState::Active | ClientState::InTransaction);
+            let console = client.login.borrow().as_ref().is_some_and(|login| login.console);
+            if !busy && !console {
+                client.kill(Kill::Shutdown);
+            }
+        }
+    }
+
+    /// The limits that workers need for each transaction.
+    pub fn limits(&self) -> Rc<Limits> {
+        Rc::clone(&self.limits.borrow())
+    }
+
+    /// Takes note of a changed configuration.
+    pub fn refresh_limits(&self) {
+        let config = self.shared.config.load();
+        if !self.limits.borrow().is_of(&config) {
+            *self.limits.borrow_mut() = Limits::of(Arc::clone(&config));
+        }
+    }
+
+    /// A connection that is no pool's, for SHOW SERVERS.
+    pub fn register(&self, server: &Rc<ServerShared>) {
+        self.servers.borrow_mut().insert(server.facts.conn, Rc::clone(server));
+    }
+
+    /// It is closed.
+    pub fn unregister(&self, server: &Rc<ServerShared>) {
+        self.servers.borrow_mut().remove(&server.facts.conn);
+    }
+
+    /// Does something with the pools, then what they ask for in return.
+    pub fn pools<R>(self: &Rc<Self>, change: impl FnOnce(&mut Pools) -> R) -> R {
+        let mut actions = smallvec::SmallVec::<[Action; 2]>::new();
+        let result = {
+            let mut pools = self.shared.pools.lock();
+            let result = change(&mut pools);
+            while let Some(action) = pools.next_action() {
+                actions.push(action);
+            }
+            result
+        };
+        for action in actions {
+            self.perform(action);
+        }
+        result
+    }
+
+    fn perform(self: &Rc<Self>, action: Action) {
+        match action {
+            Action::Open(permit) => {
+                let worker = permit.worker();
+                if worker == self.id {
+                    crate::connect::start(self, permit);
+                } else {
+                    self.shared.mail(worker, Mail::Open(permit));
+                }
+            }
+            Action::Hand { client, to, ticket, lease } => {
+                let here = self.idle.borrow_mut().remove(&lease.conn());
+                match here {
+                    Some(conn) if to == self.id => {
+                        let guard = Guard::new(lease, Rc::clone(self));
+                        self.deliver(client, Some(ticket), Leased::new(conn, guard));
+                    }
+                    Some(conn) => self.ship(client, Some(ticket), lease, conn),
+                    None if self.is_slot(&lease) => self.deliver_slot(client, to, lease),
+                    None => {
+                        let from = lease.worker();
+                        self.shared.mail(from, Mail::Hand { client, ticket: Some(ticket), lease });
+                    }
+                }
+            }
+            Action::Close { conn, worker, reason } => {
+                if worker == self.id {
+                    self.close_idle(conn, reason);
+                } else {
+                    self.shared.mail(worker, Mail::Close { conn, reason });
+                }
+            }
+            Action::Fail { client, to, ticket, why } => {
+                if to == self.id {
+                    self.refuse(client, ticket, why);
+                } else {
+                    self.shared.mail(to, Mail::Refuse { client, ticket, why });
+                }
+            }
+        }
+    }
+
+    /// Asks for a server connection.
+    pub fn take(self: &Rc<Self>, pool: PoolId, client: &ClientShared, now: Instant) -> Taken {
+        match self.pools(|pools| pools.take(pool, self.id, client.client_id(), now)) {
+            Take::Lease(lease) => match self.idle.borrow_mut().remove(&lease.conn()) {
+                Some(conn) => {
+                    Taken::Lease(Box::new(Leased::new(conn, Guard::new(lease, Rc::clone(self)))))
+                }
+                None => {
+                    let from = lease.worker();
+                    let client = client.client_id();
+                    self.shared.mail(from, Mail::Hand { client, ticket: None, lease });
+                    Taken::Waiting
+                }
+            },
+            Take::Wait(ticket) => {
+                // The pool may have answered already, through an action.
+                if client.grant.borrow().is_none() {
+                    client.ticket.set(Some(ticket));
+                }
+                Taken::Waiting
+            }
+            Take::Refused(why) => Taken::Refused(why),
+        }
+    }
+
+    /// Gives a clean connection back.
+    pub fn give_back(self: &Rc<Self>, leased: Leased, now: Instant) {
+        let (conn, guard) = leased.split();
+        let shared = &conn.shared;
+        shared.link.set(None);
+        shared.state.set(ServerState::Idle);
+        shared.prepared.set(conn.session.prepared() as u32);
+        let (id, lease) = (conn.conn(), guard.into_lease());
+        if shared.close_needed.get() {
+            self.close(conn, lease, "database configuration changed", now);
+            return;
+        }
+        self.idle.borrow_mut().insert(id, conn);
+        self.pools(|pools| pools.release(lease, Release::Clean, now));
+    }
+
+    /// Closes a connection that somebody holds.
+    pub fn discard(self: &Rc<Self>, leased: Leased, reason: &'static str, now: Instant) {
+        let (conn, guard) = leased.split();
+        self.close(conn, guard.into_lease(), reason, now);
+    }
+
+    fn close(self: &Rc<Self>, conn: ServerConn, lease: Lease, reason: &'static str, now: Instant) {
+        self.forget(conn, reason);
+        self.pools(|pools| pools.release(lease, Release::Close(reason), now));
+    }
+
+    /// A connection that was just opened.
+    pub fn opened(self: &Rc<Self>, conn: ServerConn, permit: Permit, now: Instant) {
+        let id = conn.conn();
+        self.servers.borrow_mut().insert(id, Rc::clone(&conn.shared));
+        self.idle.borrow_mut().insert(id, conn);
+        self.pools(|pools| pools.opened(permit, now));
+    }
+
+    fn close_idle(self: &Rc<Self>, conn: ConnId, reason: &'static str) {
+        let conn = self.idle.borrow_mut().remove(&conn);
+        if let Some(conn) = conn {
+            self.forget(conn, reason);
+        }
+    }
+
+    /// Says goodbye to the server, if it listens, and closes the socket.
+    fn forget(&self, mut conn: ServerConn, reason: &str) {
+        crate::report::server_closed(&self.shared, &conn.shared.facts, reason);
+        self.servers.borrow_mut().remove(&conn.conn());
+        if conn.backlog.is_empty() && conn.session.at_boundary() {
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut terminate = Vec::new();
+            pgweir_wire::encode::terminate(&mut terminate);
+            drop(conn.stream.poll_write(&mut cx, &terminate));
+            drop(conn.stream.poll_flush(&mut cx));
+        }
+    }
+
+    /// Looks after idle connections: those that the server has closed are dropped, and what the
+    /// others were told (a changed setting, a notice) is taken note of.
+    pub fn check_idle(self: &Rc<Self>, now: Instant) {
+        let mut dead = Vec::new();
+        {
+            let mut scratch = self.scratch.borrow_mut();
+            let scratch = &mut *scratch;
+            let mut cx = Context::from_waker(Waker::noop());
+            for (id, conn) in self.idle.borrow_mut().iter_mut() {
+                if let Err(reason) = crate::relay::drain_idle(conn, &mut cx, scratch) {
+                    dead.push((*id, reason));
+                }
+            }
+        }
+        for (id, reason) in dead {
+            if self.pools(|pools| pools.lost(id, now)) {
+                self.close_idle(id, reason);
+            }
+        }
+    }
+
+    fn send_off(self: &Rc<Self>, client: ClientId, ticket: Option<Ticket>, lease: Lease) {
+        let conn = self.idle.borrow_mut().remove(&lease.conn());
+        match conn {
+            Some(conn) => self.ship(client, ticket, lease, conn),
+            None => {
+                let to = Place::of(client).worker;
+                self.shared.mail(to, Mail::Arrive { client, ticket, lease, parcel: None });
+            }
+        }
+    }
+
+    fn ship(&self, client: ClientId, ticket: Option<Ticket>, lease: Lease, conn: ServerConn) {
+        self.servers.borrow_mut().remove(&conn.conn());
+        let parcel = conn.pack().ok().map(Box::new);
+        let to = Place::of(client).worker;
+        self.shared.mail(to, Mail::Arrive { client, ticket, lease, parcel });
+    }
+
+    fn arrive(
+        self: &Rc<Self>,
+        client: ClientId,
+        ticket: Option<Ticket>,
+        lease: Lease,
+        parcel: Option<Box<Parcel>>,
+    ) {
+        let guard = Guard::new(lease, Rc::clone(self));
+        match parcel.map(|parcel| parcel.unpack()) {
+            Some(Ok(conn)) => {
+                self.servers.borrow_mut().insert(conn.conn(), Rc::clone(&conn.shared));
+                self.deliver(client, ticket, Leased::new(conn, guard));
+            }
+            _ => {
+                // Lost on the way: the slot is free again, and the client asks once more.
+                drop(guard);
+                self.retry(client);
+            }
+        }
+    }
+
+    /// Has a client that waited for a lost connection ask again.
+    fn retry(&self, client: ClientId) {
+        if let Some(client) = self.client(client) {
+            client.ticket.set(None);
+            *client.grant.borrow_mut() = Some(Grant::Again);
+            client.wake();
+        }
+    }
+
+    fn deliver(self: &Rc<Self>, client: ClientId, ticket: Option<Ticket>, leased: Leased) {
+        if let Some(client) = self.client(client) {
+            // `ticket` is not set yet when the pool answers within `take`.
+            let expected = client.ticket.get();
+            let open = client.grant.borrow().is_none();
+            if open && (expected.is_none() || ticket.is_none() || expected == ticket) {
+                client.ticket.set(None);
+                *client.grant.borrow_mut() = Some(Grant::Lease(Box::new(leased)));
+                client.wake();
+                return;
+            }
+        }
+        // The client has left meanwhile.
+        self.give_back(leased, Instant::now());
+    }
+
+    /// Whether a lease is for a connection that the client opens itself.
+    fn is_slot(&self, lease: &Lease) -> bool {
+        self.shared.pools.lock().key(lease.pool()).kind == Kind::Dedicated
+    }
+
+    fn deliver_slot(self: &Rc<Self>, client: ClientId, to: WorkerId, lease: Lease) {
+        if to != self.id {
+            self.shared.mail(to, Mail::Slot { client, lease });
+            return;
+        }
+        let guard = Guard::new(lease, Rc::clone(self));
+        if let Some(client) = self.client(client) {
+            client.ticket.set(None);
+            *client.grant.borrow_mut() = Some(Grant::Slot(guard));
+            client.wake();
+        }
+    }
+
+    fn refuse(self: &Rc<Self>, client: ClientId, ticket: Ticket, why: Refusal) {
+        if let Some(client) = self.client(client)
+            && client.ticket.get().is_none_or(|expected| expected == ticket)
+        {
+            client.ticket.set(None);
+            *client.grant.borrow_mut() = Some(Grant::Refused(why));
+            client.wake();
+        }
+    }
+
+    /// The client stops waiting, or goes: what was granted to it goes back.
+    pub fn leave(self: &Rc<Self>, client: &ClientShared, now: Instant) {
+        if let Some(ticket) = client.ticket.take() {
+            self.pools(|pools| pools.leave(ticket, now));
+        }
+        if let Some(Grant::Lease(leased)) = client.grant.take() {
+            self.give_back(*leased, now);
+        }
+    }
+
+    /// Gives a new client a place in the table.
+    pub fn enroll(&self, peer: Peer, local: Option<std::net::SocketAddr>) -> Rc<ClientShared> {
+        let mut clients = self.clients.borrow_mut();
+        let entry = clients.vacant_entry();
+        let generation = self.generation.get().wrapping_add(1);
+        self.generation.set(generation);
+        let place = Place { worker: self.id, slot: entry.key(), generation };
+        let client = Rc::new(ClientShared::new(place, self.shared.next_id(), peer, local));
+        entry.insert(Rc::clone(&client));
+        client
+    }
+
+    /// Takes a client out of the table.
+    pub fn strike(&self, client: &ClientShared) {
+        self.clients.borrow_mut().remove(client.place.slot);
+    }
+
+    /// The client of an id, if it is still there.
+    pub fn client(&self, id: ClientId) -> Option<Rc<ClientShared>> {
+        let place = Place::of(id);
+        let clients = self.clients.borrow();
+        clients.get(place.slot).filter(|client| client.place == place).cloned()
+    }
+
+    /// The client in a slot.
+    pub fn client_in(&self, slot: usize) -> Option<Rc<ClientShared>> {
+        self.clients.borrow().get(slot).cloned()
+    }
+
+    /// All clients.
+    pub fn clients(&self) -> Vec<Rc<ClientShared>> {
+        self.clients.borrow().iter().map(|(_, client)| Rc::clone(client)).collect()
+    }
+
+    /// All server connections that are here.
+    pub fn servers(&self) -> Vec<Rc<ServerShared>> {
+        self.servers.borrow().values().cloned().collect()
+    }
+
+    fn kill(&self, whom: &Whom, why: Kill) -> usize {
+        let mut killed = 0;
+        for client in self.clients() {
+            let login = client.login.borrow().clone();
+            let meant = match whom {
+                Whom::Id(id) => client.id == *id,
+                Whom::Database(None) => login.is_none_or(|login| !login.console),
+                Whom::Database(Some(name)) => {
+                    login.is_some_and(|login| !login.console && login.database == *name)
+                }
+            };
+            if meant {
+                client.kill(why);
+                killed += 1;
+            }
+        }
+        killed
+    }
+}

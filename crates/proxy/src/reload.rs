@@ -134,9 +134,10 @@ pub fn pool_limits(config: &Config, key: &PoolKey) -> Limits {
 /// Sets the caps that a pool is under.
 pub fn set_caps(config: &Config, key: &PoolKey, pools: &mut Pools) {
     if let Some(entry) = config.database(&key.database) {
-        pools.set_database_cap(&key.database, config.max_db_connections(entry.database));
+        let max = config.max_db_connections(entry.database);
+        pools.set_database_cap(&key.database, max, Instant::now());
     }
-    pools.set_user_cap(&key.user, config.max_user_connections(&key.user));
+    pools.set_user_cap(&key.user, config.max_user_connections(&key.user), Instant::now());
 }
 
 /// Puts a configuration in force in the place of the old one: all of it, or, if anything in it is

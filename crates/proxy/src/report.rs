@@ -88,8 +88,8 @@ impl Report {
     pub fn no_server(refusal: &pgweir_pool::Refusal) -> Self {
         use pgweir_pool::Refusal as Why;
         match refusal {
-            Why::WaitTimeout { waited, limits } => Self::new("53300", "query_wait_timeout")
-                .detail(format!("No server connection became free within {} s; {limits}.", waited.as_secs_f32()))
+            Why::WaitTimeout { waited, figures } => Self::new("53300", "query_wait_timeout")
+                .detail(format!("No server connection became free within {} s; {figures}.", waited.as_secs_f32()))
                 .hint("Raise default_pool_size (or the pool_size of the database or user), or query_wait_timeout."),
             Why::LoginFailing { cause } => {
                 Self::new("08006", format!("server login has been failing, cached error: {cause} (server_login_retry)"))

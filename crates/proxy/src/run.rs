@@ -176,7 +176,7 @@ async fn serve(shared: &Arc<Shared>, source: &Source, orders: &mut mpsc::Unbound
             _ = signals.quit.recv() => Some((Shutdown::Now, "SIGQUIT")),
             _ = signals.user1.recv() => {
                 tracing::info!("got SIGUSR1, pausing all activity");
-                shared.pools.lock().pause(None);
+                shared.pools.lock().pause(None, Instant::now());
                 None
             }
             _ = signals.user2.recv() => {

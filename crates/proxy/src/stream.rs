@@ -23,6 +23,8 @@ pub enum Socket {
     LooseTcp(std::net::TcpStream),
     /// A Unix socket, on its way from one worker to another.
     LooseUnix(std::os::unix::net::UnixStream),
+    /// Lost in a change of worker that failed.
+    Lost,
 }
 
 impl Socket {
@@ -43,11 +45,7 @@ impl Socket {
     }
 
     fn replace_with(&mut self, change: fn(Self) -> io::Result<Self>) -> io::Result<()> {
-        // A pair of unconnected sockets would do as a placeholder, but costs system calls; an
-        // invalid value never is seen, since an error makes the caller drop the stream.
-        let (placeholder, _) = std::os::unix::net::UnixStream::pair()?;
-        let socket = std::mem::replace(self, Self::LooseUnix(placeholder));
-        *self = change(socket)?;
+        *self = change(std::mem::replace(self, Self::Lost))?;
         Ok(())
     }
 }
@@ -65,7 +63,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::LooseTcp(_) | Self::LooseUnix(_) => Poll::Ready(Err(loose())),
+            Self::LooseTcp(_) | Self::LooseUnix(_) | Self::Lost => Poll::Ready(Err(loose())),
         }
     }
 }
@@ -75,7 +73,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::LooseTcp(_) | Self::LooseUnix(_) => Poll::Ready(Err(loose())),
+            Self::LooseTcp(_) | Self::LooseUnix(_) | Self::Lost => Poll::Ready(Err(loose())),
         }
     }
 
@@ -87,7 +85,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::LooseTcp(_) | Self::LooseUnix(_) => Poll::Ready(Err(loose())),
+            Self::LooseTcp(_) | Self::LooseUnix(_) | Self::Lost => Poll::Ready(Err(loose())),
         }
     }
 
@@ -103,7 +101,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::LooseTcp(_) | Self::LooseUnix(_) => Poll::Ready(Err(loose())),
+            Self::LooseTcp(_) | Self::LooseUnix(_) | Self::Lost => Poll::Ready(Err(loose())),
         }
     }
 }

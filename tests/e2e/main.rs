@@ -1,0 +1,6 @@
+//! pgweir between real clients and real PostgreSQL servers.
+//!
+//! Most behaviours are also tested without pgweir (`…::direct::…`): that a program works with
+//! PostgreSQL itself proves that the test asks for the right thing.
+
+mod connect;

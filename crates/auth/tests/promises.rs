@@ -1,0 +1,381 @@
+//! The promises of the crate, its two sides against each other, and hostile input.
+
+use pgweir_auth::{
+    Authenticated, ChannelBinding, Error, Exchange, Login, Message, Method, Reply, Request,
+    ScramKeys, Secret, Start, Step,
+};
+use proptest::prelude::*;
+
+const MOCK: [u8; 32] = [9; 32];
+
+fn certificate() -> Vec<u8> {
+    include_bytes!("data/certificate.der").to_vec()
+}
+
+fn begin(
+    method: Method,
+    secret: Option<&Secret>,
+    binding: Option<&ChannelBinding>,
+) -> (Exchange, Request) {
+    match Exchange::start(method, "bob", secret, binding, [1; 32], &MOCK) {
+        Start::Ask(exchange, request) => (exchange, request),
+        Start::Authenticated(_) => panic!("asked for nothing"),
+    }
+}
+
+/// A whole SCRAM dialogue between our two sides.
+fn scram(
+    stored: Option<&Secret>,
+    login: Login,
+    binding: Option<&ChannelBinding>,
+) -> Result<Authenticated, Error> {
+    let (exchange, request) = begin(Method::Scram, stored, binding);
+    let Request::Sasl { mechanisms } = request else {
+        panic!("no SASL")
+    };
+    let offered: Vec<&[u8]> = mechanisms.iter().map(|name| name.as_bytes()).collect();
+    let (client, mechanism, first) = login.sasl_start(&offered, [2; 32])?;
+    let step = exchange.step(Message::SaslInitial {
+        mechanism: mechanism.as_bytes(),
+        response: Some(&first),
+    })?;
+    let Step::Continue(exchange, Reply::SaslContinue(challenge)) = step else {
+        panic!("no challenge")
+    };
+    let (client, answer) = client.step(&challenge)?;
+    let Step::Success(authenticated, Some(last)) = exchange.step(Message::SaslResponse(&answer))?
+    else {
+        panic!("no end")
+    };
+    client.verify(&last)?;
+    Ok(authenticated)
+}
+
+fn login(password: &str) -> Login {
+    Login::new("bob", Some(&Secret::plain(password)), None, None)
+}
+
+fn verifier(password: &[u8]) -> Secret {
+    Secret::parse(
+        &ScramKeys::derive(password, b"0123456789abcdef", 4096)
+            .verifier()
+            .to_text(),
+    )
+}
+
+#[test]
+fn a1_every_method_knows_right_from_wrong() {
+    for secret in [Secret::plain("pencil"), verifier(b"pencil")] {
+        assert!(scram(Some(&secret), login("pencil"), None).is_ok());
+        assert_eq!(
+            scram(Some(&secret), login("Pencil"), None).err(),
+            Some(Error::Wrong)
+        );
+        let (exchange, _) = begin(Method::Password, Some(&secret), None);
+        assert!(matches!(
+            exchange.step(Message::Password(b"pencil")),
+            Ok(Step::Success(_, None))
+        ));
+        let (exchange, _) = begin(Method::Password, Some(&secret), None);
+        assert_eq!(
+            exchange.step(Message::Password(b"pen")).err(),
+            Some(Error::Wrong)
+        );
+        let (exchange, _) = begin(Method::Password, Some(&secret), None);
+        assert_eq!(
+            exchange.step(Message::Password(b"")).err(),
+            Some(Error::EmptyPassword)
+        );
+    }
+    let secret = Secret::plain("pencil");
+    for (given, right) in [("pencil", true), ("Pencil", false)] {
+        let (exchange, request) = begin(Method::Md5, Some(&secret), None);
+        let Request::Md5 { salt } = request else {
+            panic!("no MD5")
+        };
+        let response = login(given).md5(salt).unwrap();
+        assert_eq!(exchange.step(Message::Password(&response)).is_ok(), right);
+    }
+}
+
+#[test]
+fn a1_an_empty_secret_lets_nobody_in() {
+    let empty = Secret::plain("");
+    assert!(scram(Some(&empty), login(""), None).is_err());
+    let (exchange, _) = begin(Method::Password, Some(&empty), None);
+    assert!(exchange.step(Message::Password(b"")).is_err());
+}
+
+#[test]
+fn md5_asks_for_scram_where_a_verifier_is_stored() {
+    assert!(matches!(
+        begin(Method::Md5, Some(&verifier(b"x")), None).1,
+        Request::Sasl { .. }
+    ));
+    assert!(matches!(
+        begin(Method::Md5, None, None).1,
+        Request::Md5 { .. }
+    ));
+}
+
+#[test]
+fn a3_an_unknown_user_looks_like_a_wrong_password() {
+    let challenge = |stored: Option<&Secret>| {
+        let (exchange, request) = begin(Method::Scram, stored, None);
+        let first = b"n,,n=,r=abc";
+        let step = exchange.step(Message::SaslInitial {
+            mechanism: b"SCRAM-SHA-256",
+            response: Some(first),
+        });
+        let Ok(Step::Continue(_, Reply::SaslContinue(challenge))) = step else {
+            panic!("no challenge")
+        };
+        (request, challenge)
+    };
+    let known = Secret::plain("pencil");
+    let (request, shown) = challenge(None);
+    assert_eq!(
+        challenge(None).1,
+        shown,
+        "the salt of an unknown user stays the same"
+    );
+    assert_eq!(
+        challenge(Some(&known)).1,
+        shown,
+        "and is the one that a known user would have"
+    );
+    assert_eq!(challenge(Some(&known)).0, request);
+    assert_eq!(scram(None, login("pencil"), None).err(), Some(Error::Wrong));
+    assert_eq!(
+        scram(Some(&known), login("other"), None).err(),
+        Some(Error::Wrong)
+    );
+    let (exchange, _) = begin(Method::Password, None, None);
+    assert_eq!(
+        exchange.step(Message::Password(b"x")).err(),
+        Some(Error::Wrong)
+    );
+}
+
+#[test]
+fn a4_messages_out_of_place_end_the_exchange() {
+    // That a step consumes the exchange is a matter of types; that the wrong one ends it, is not.
+    let (exchange, _) = begin(Method::Scram, None, None);
+    assert!(
+        exchange
+            .step(Message::SaslResponse(b"c=biws,r=x,p=y"))
+            .is_err()
+    );
+    let (exchange, _) = begin(Method::Password, None, None);
+    assert!(
+        exchange
+            .step(Message::SaslInitial {
+                mechanism: b"SCRAM-SHA-256",
+                response: None
+            })
+            .is_err()
+    );
+}
+
+#[test]
+fn keys_of_a_login_open_the_server() {
+    let stored = verifier("pässwörd".as_bytes());
+    let keys = scram(Some(&stored), login("pässwörd"), None)
+        .unwrap()
+        .scram_keys()
+        .cloned();
+    let again = Login::new("bob", Some(&stored), keys.clone(), None);
+    assert!(scram(Some(&stored), again, None).is_ok());
+    let elsewhere = Secret::parse(
+        &ScramKeys::derive("pässwörd".as_bytes(), b"another salt", 4096)
+            .verifier()
+            .to_text(),
+    );
+    let again = Login::new("bob", Some(&stored), keys, None);
+    assert!(matches!(
+        scram(Some(&elsewhere), again, None),
+        Err(Error::NoSecret(_))
+    ));
+    assert!(matches!(
+        scram(
+            Some(&stored),
+            Login::new("bob", Some(&stored), None, None),
+            None
+        ),
+        Err(Error::NoSecret(_))
+    ));
+}
+
+#[test]
+fn channel_binding_holds_both_ends_together() {
+    let binding = ChannelBinding::end_point(&certificate()).unwrap();
+    let secret = Secret::plain("pencil");
+    let bound = || Login::new("bob", Some(&secret), None, Some(binding.clone()));
+    assert!(scram(Some(&secret), bound(), Some(&binding)).is_ok());
+    assert!(
+        scram(Some(&secret), login("pencil"), Some(&binding)).is_ok(),
+        "a client without TLS data says n"
+    );
+    assert!(
+        scram(Some(&secret), bound(), None).is_ok(),
+        "y is honest where we cannot"
+    );
+    let (exchange, _) = begin(Method::Scram, Some(&secret), Some(&binding));
+    let hidden = exchange.step(Message::SaslInitial {
+        mechanism: b"SCRAM-SHA-256",
+        response: Some(b"y,,n=,r=abc"),
+    });
+    assert_eq!(hidden.err(), Some(Error::Downgrade));
+    let mut other = certificate();
+    *other.last_mut().unwrap() ^= 1;
+    let other = ChannelBinding::end_point(&other).unwrap();
+    assert_eq!(
+        scram(Some(&secret), bound(), Some(&other)).err(),
+        Some(Error::Binding)
+    );
+    assert!(ChannelBinding::end_point(b"no certificate").is_none());
+}
+
+#[test]
+fn a_hostile_server_learns_nothing() {
+    let start = || {
+        let (client, _, first) = login("pencil")
+            .sasl_start(&[b"SCRAM-SHA-256"], [2; 32])
+            .unwrap();
+        let first = String::from_utf8(first).unwrap();
+        (client, first.split_once("r=").unwrap().1.to_owned())
+    };
+    let refused = |challenge: &dyn Fn(&str) -> String| {
+        let (client, nonce) = start();
+        client.step(challenge(&nonce).as_bytes()).err()
+    };
+    assert_eq!(
+        refused(&|_| "r=other,s=AAAA,i=4096".to_owned()),
+        Some(Error::Nonce)
+    );
+    assert_eq!(
+        refused(&|nonce| format!("r={nonce},s=AAAA,i=4096")),
+        Some(Error::Nonce),
+        "it adds nothing"
+    );
+    assert_eq!(
+        refused(&|nonce| format!("r={nonce}x,s=AAAA,i=0")),
+        Some(Error::Iterations(0))
+    );
+    assert_eq!(
+        refused(&|nonce| format!("r={nonce}x,s=AAAA,i=1000001")),
+        Some(Error::Iterations(1_000_001))
+    );
+    let (client, nonce) = start();
+    let (last, _) = client
+        .step(format!("r={nonce}x,s=AAAA,i=1").as_bytes())
+        .unwrap();
+    let forged = "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    assert_eq!(last.verify(forged.as_bytes()), Err(Error::ServerSignature));
+}
+
+/// The client of another implementation, against our server side.
+#[test]
+fn postgres_protocol_logs_in() {
+    use postgres_protocol::authentication::sasl;
+    let certificate = certificate();
+    let binding = ChannelBinding::end_point(&certificate).unwrap();
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&certificate).to_vec();
+    let cases: [(Option<&ChannelBinding>, sasl::ChannelBinding, &str); 3] = [
+        (None, sasl::ChannelBinding::unsupported(), "SCRAM-SHA-256"),
+        (None, sasl::ChannelBinding::unrequested(), "SCRAM-SHA-256"),
+        (
+            Some(&binding),
+            sasl::ChannelBinding::tls_server_end_point(digest),
+            "SCRAM-SHA-256-PLUS",
+        ),
+    ];
+    for (ours, theirs, mechanism) in cases {
+        let (exchange, _) = begin(Method::Scram, Some(&verifier(b"pencil")), ours);
+        let mut client = sasl::ScramSha256::new(b"pencil", theirs);
+        let first = client.message().to_vec();
+        let step = exchange.step(Message::SaslInitial {
+            mechanism: mechanism.as_bytes(),
+            response: Some(&first),
+        });
+        let Ok(Step::Continue(exchange, Reply::SaslContinue(challenge))) = step else {
+            panic!("no challenge")
+        };
+        client.update(&challenge).unwrap();
+        let answer = client.message().to_vec();
+        let Ok(Step::Success(_, Some(last))) = exchange.step(Message::SaslResponse(&answer)) else {
+            panic!("refused with {mechanism}")
+        };
+        client.finish(&last).unwrap();
+    }
+}
+
+/// A third implementation, on either side of ours.
+#[test]
+fn the_scram_crate_agrees() {
+    use scram::{
+        AuthenticationProvider, AuthenticationStatus, PasswordInfo, ScramClient, ScramServer,
+    };
+    let (exchange, _) = begin(Method::Scram, Some(&Secret::plain("pencil")), None);
+    let (client, first) = ScramClient::new("bob", "pencil", None).client_first();
+    let step = exchange.step(Message::SaslInitial {
+        mechanism: b"SCRAM-SHA-256",
+        response: Some(first.as_bytes()),
+    });
+    let Ok(Step::Continue(exchange, Reply::SaslContinue(challenge))) = step else {
+        panic!("no challenge")
+    };
+    let client = client
+        .handle_server_first(std::str::from_utf8(&challenge).unwrap())
+        .unwrap();
+    let (client, answer) = client.client_final();
+    let Ok(Step::Success(_, Some(last))) = exchange.step(Message::SaslResponse(answer.as_bytes()))
+    else {
+        panic!("refused")
+    };
+    client
+        .handle_server_final(std::str::from_utf8(&last).unwrap())
+        .unwrap();
+
+    struct Provider;
+    impl AuthenticationProvider for Provider {
+        fn get_password_for(&self, _: &str) -> Option<PasswordInfo> {
+            let salted =
+                scram::hash_password("pencil", std::num::NonZeroU32::new(4096).unwrap(), b"salt");
+            Some(PasswordInfo::new(salted.to_vec(), 4096, b"salt".to_vec()))
+        }
+    }
+    let (client, _, first) = login("pencil")
+        .sasl_start(&[b"SCRAM-SHA-256"], [3; 32])
+        .unwrap();
+    let server = ScramServer::new(Provider);
+    let server = server
+        .handle_client_first(std::str::from_utf8(&first).unwrap())
+        .unwrap();
+    let (server, challenge) = server.server_first();
+    let (client, answer) = client.step(challenge.as_bytes()).unwrap();
+    let server = server
+        .handle_client_final(std::str::from_utf8(&answer).unwrap())
+        .unwrap();
+    let (status, last) = server.server_final();
+    assert_eq!(status, AuthenticationStatus::Authenticated);
+    client.verify(last.as_bytes()).unwrap();
+}
+
+proptest! {
+    #[test]
+    fn hostile_input_never_panics(first in prop::collection::vec(any::<u8>(), 0..64), text in "[npyrcsi=,a-c0-9]{0,40}") {
+        for message in [&first[..], text.as_bytes()] {
+            let (exchange, _) = begin(Method::Scram, None, None);
+            let step = exchange.step(Message::SaslInitial { mechanism: b"SCRAM-SHA-256", response: Some(message) });
+            if let Ok(Step::Continue(exchange, _)) = step {
+                prop_assert!(exchange.step(Message::SaslResponse(message)).is_err());
+            }
+            let (client, _, _) = login("x").sasl_start(&[b"SCRAM-SHA-256"], [2; 32]).unwrap();
+            prop_assert!(client.step(message).is_err());
+            let _ = pgweir_auth::userlist::parse(&String::from_utf8_lossy(message));
+            let _ = Secret::parse(&String::from_utf8_lossy(message));
+            prop_assert!(ChannelBinding::end_point(message).is_none());
+        }
+    }
+}

@@ -1,30 +1,8 @@
 //! What a user proves to know.
 
-use std::fmt;
+pub use pgweir_auth::Secret;
 
 use crate::value::Value;
-
-/// A secret as it was configured. Never printed.
-#[derive(Clone, PartialEq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes a secret as `auth_file` has it: plain, `md5…` or `SCRAM-SHA-256$…`.
-    pub fn parse(text: &str) -> Secret {
-        Secret(text.to_owned())
-    }
-
-    /// A password, whatever it looks like.
-    pub fn plain(text: &str) -> Secret {
-        Secret(text.to_owned())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
 
 impl Value for Secret {
     const KIND: &'static str = "a password, plain or as PostgreSQL stores it";

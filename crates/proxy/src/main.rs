@@ -14,7 +14,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Applications connect to port 6432 instead of 5432; operators run SHOW POOLS with psql in the
 /// database `pgweir`.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
 struct Arguments {
     /// A configuration file (TOML), or the URL of one database to pool:
     /// `postgres://user:password@host/database`
@@ -45,7 +49,10 @@ fn check(file: &std::path::Path) -> ExitCode {
     match load(&Source::File(file.to_owned())) {
         Ok(loaded) => {
             let (databases, users) = (loaded.config.databases.len(), loaded.users.len());
-            println!("{}: no mistakes; {databases} databases, {users} users", file.display());
+            println!(
+                "{}: no mistakes; {databases} databases, {users} users",
+                file.display()
+            );
             ExitCode::SUCCESS
         }
         Err(mistakes) => {
@@ -59,7 +66,11 @@ fn check(file: &std::path::Path) -> ExitCode {
 
 fn run(config: &str) -> ExitCode {
     let is_url = config.starts_with("postgres://") || config.starts_with("postgresql://");
-    let source = if is_url { Source::Url(config.to_owned()) } else { Source::File(config.into()) };
+    let source = if is_url {
+        Source::Url(config.to_owned())
+    } else {
+        Source::File(config.into())
+    };
     match pgweir_proxy::run::run(&source) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,0 +1,191 @@
+//! The SHOWs: one file for each, with its columns, and what it needs to know.
+
+pub(crate) mod active_sockets;
+pub(crate) mod clients;
+pub(crate) mod config;
+pub(crate) mod connection;
+pub(crate) mod databases;
+pub(crate) mod dns_hosts;
+pub(crate) mod dns_zones;
+pub(crate) mod fake;
+pub(crate) mod help;
+pub(crate) mod lists;
+pub(crate) mod mem;
+pub(crate) mod peer_pools;
+pub(crate) mod peers;
+pub(crate) mod pools;
+pub(crate) mod servers;
+pub(crate) mod sockets;
+pub(crate) mod state;
+pub(crate) mod stats;
+pub(crate) mod stats_averages;
+pub(crate) mod stats_totals;
+pub(crate) mod totals;
+pub(crate) mod users;
+pub(crate) mod version;
+
+use crate::column::Relation;
+use fake::Fake;
+
+/// A question about the state of things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Show {
+    /// SHOW HELP: the commands, as a notice.
+    Help,
+    /// SHOW POOLS: clients and server connections by database and user.
+    Pools,
+    /// SHOW DATABASES: what clients may connect to.
+    Databases,
+    /// SHOW CLIENTS: connections of clients.
+    Clients,
+    /// SHOW SERVERS: connections to servers.
+    Servers,
+    /// SHOW USERS: limits of users.
+    Users,
+    /// SHOW LISTS: how many there are of what.
+    Lists,
+    /// SHOW STATS: totals and averages by database.
+    Stats,
+    /// SHOW STATS_TOTALS: totals by database.
+    StatsTotals,
+    /// SHOW STATS_AVERAGES: averages of the last period by database.
+    StatsAverages,
+    /// SHOW TOTALS: totals and averages over all databases.
+    Totals,
+    /// SHOW CONFIG: the settings in force.
+    Config,
+    /// SHOW STATE: whether everything is paused.
+    State,
+    /// SHOW VERSION: which PgBouncer this behaves like, and what it is.
+    Version,
+    /// SHOW MEM: memory by kind of object.
+    Mem,
+    /// SHOW SOCKETS: connections of both sides, with their buffers.
+    Sockets,
+    /// SHOW ACTIVE_SOCKETS: those with something in their buffers.
+    ActiveSockets,
+    /// SHOW PEERS: always empty, there is no peering.
+    Peers,
+    /// SHOW PEER_POOLS: always empty, there is no peering.
+    PeerPools,
+    /// SHOW DNS_HOSTS: always empty, names are looked up for each connection.
+    DnsHosts,
+    /// SHOW DNS_ZONES: always empty, likewise.
+    DnsZones,
+    /// SHOW of a setting of PostgreSQL that drivers ask for.
+    Fake(Fake),
+}
+
+/// Names, all in lower case.
+const NAMES: [(&str, Show); 21] = [
+    ("help", Show::Help),
+    ("pools", Show::Pools),
+    ("databases", Show::Databases),
+    ("clients", Show::Clients),
+    ("servers", Show::Servers),
+    ("users", Show::Users),
+    ("lists", Show::Lists),
+    ("stats", Show::Stats),
+    ("stats_totals", Show::StatsTotals),
+    ("stats_averages", Show::StatsAverages),
+    ("totals", Show::Totals),
+    ("config", Show::Config),
+    ("state", Show::State),
+    ("version", Show::Version),
+    ("mem", Show::Mem),
+    ("sockets", Show::Sockets),
+    ("active_sockets", Show::ActiveSockets),
+    ("peers", Show::Peers),
+    ("peer_pools", Show::PeerPools),
+    ("dns_hosts", Show::DnsHosts),
+    ("dns_zones", Show::DnsZones),
+];
+
+/// Parts of a [`Snapshot`](crate::Snapshot) that a SHOW looks at; the others may stay empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// `pools`.
+    pub pools: bool,
+    /// `clients`.
+    pub clients: bool,
+    /// `servers`.
+    pub servers: bool,
+    /// `databases`.
+    pub databases: bool,
+    /// `users`.
+    pub users: bool,
+    /// `lists`.
+    pub lists: bool,
+    /// `stats` and `averages`.
+    pub stats: bool,
+    /// `config`.
+    pub config: bool,
+    /// `is_paused`.
+    pub state: bool,
+    /// `mem`.
+    pub mem: bool,
+    /// `version`.
+    pub version: bool,
+}
+
+impl Needs {
+    /// No part at all.
+    pub const NOTHING: Self = Self {
+        pools: false,
+        clients: false,
+        servers: false,
+        databases: false,
+        users: false,
+        lists: false,
+        stats: false,
+        config: false,
+        state: false,
+        mem: false,
+        version: false,
+    };
+}
+
+impl Show {
+    /// The SHOW of this name, in any case.
+    pub(crate) fn named(name: &[u8]) -> Option<Self> {
+        let mut names = NAMES.iter();
+        let found = names.find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
+        found
+            .map(|(_, show)| *show)
+            .or_else(|| Fake::named(name).map(Self::Fake))
+    }
+
+    /// Which parts of the snapshot have to be gathered to answer it.
+    pub fn needs(self) -> Needs {
+        self.relation()
+            .map_or(Needs::NOTHING, |relation| relation.needs())
+    }
+
+    /// Its columns and rows; SHOW HELP has none.
+    pub(crate) fn relation(self) -> Option<&'static dyn Relation> {
+        Some(match self {
+            Self::Help => return None,
+            Self::Pools => &pools::SHOW,
+            Self::Databases => &databases::SHOW,
+            Self::Clients => &clients::SHOW,
+            Self::Servers => &servers::SHOW,
+            Self::Users => &users::SHOW,
+            Self::Lists => &lists::SHOW,
+            Self::Stats => &stats::SHOW,
+            Self::StatsTotals => &stats_totals::SHOW,
+            Self::StatsAverages => &stats_averages::SHOW,
+            Self::Totals => &totals::SHOW,
+            Self::Config => &config::SHOW,
+            Self::State => &state::SHOW,
+            Self::Version => &version::SHOW,
+            Self::Mem => &mem::SHOW,
+            Self::Sockets => &sockets::SHOW,
+            Self::ActiveSockets => &active_sockets::SHOW,
+            Self::Peers => &peers::SHOW,
+            Self::PeerPools => &peer_pools::SHOW,
+            Self::DnsHosts => &dns_hosts::SHOW,
+            Self::DnsZones => &dns_zones::SHOW,
+            Self::Fake(fake) => fake.relation(),
+        })
+    }
+}

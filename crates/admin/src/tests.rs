@@ -1,0 +1,1 @@
+//! The promises, each in the test named after it.

@@ -83,6 +83,20 @@ impl Pools {
             || database.is_some_and(|name| self.paused.iter().any(|other| **other == *name))
     }
 
+    /// Whether PAUSE is in force of anything.
+    pub fn is_any_paused(&self) -> bool {
+        self.all_paused || !self.paused.is_empty()
+    }
+
+    /// Server connections of a user, over all pools.
+    pub fn user_connections(&self, user: &str) -> u32 {
+        self.pools
+            .values()
+            .filter(|pool| *pool.key.user == *user)
+            .map(|pool| pool.total())
+            .sum()
+    }
+
     /// DISABLE: new clients of the database are to be refused.
     pub fn disable(&mut self, database: &str) {
         if !self.is_disabled(database) {

@@ -20,10 +20,10 @@ use crate::worker::{Mail, Worker};
 /// Length of the secret for clients of protocol 3.2; older ones get the first four bytes.
 const SECRET_LEN: usize = 32;
 
-
 /// The secret of a client's cancel key.
 pub fn secret(process_secret: &[u8; 32], client: ClientId) -> [u8; SECRET_LEN] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(process_secret).expect("HMAC takes keys of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(process_secret).expect("HMAC takes keys of any length");
     mac.update(b"cancel key");
     mac.update(&client.0.to_be_bytes());
     mac.finalize().into_bytes().into()
@@ -38,20 +38,31 @@ pub async fn handle(worker: &Rc<Worker>, pid: u32, key: &[u8]) {
         return;
     }
     let (done, wait) = oneshot::channel();
-    worker.shared.mail(place.worker, Mail::Cancel { place, key: key.to_vec(), done });
+    worker.shared.mail(
+        place.worker,
+        Mail::Cancel {
+            place,
+            key: key.to_vec(),
+            done,
+        },
+    );
     // An error means that the sender was dropped: through, or ignored.
     let _ = wait.await;
 }
 
 /// Passes a request on to the server that the client's query runs on.
 pub fn pass_on(worker: &Rc<Worker>, place: Place, key: &[u8], done: oneshot::Sender<()>) {
-    let Some(client) = worker.client_in(place.slot) else { return };
+    let Some(client) = worker.client_in(place.slot) else {
+        return;
+    };
     let secret = secret(&worker.shared.process_secret, client.client_id());
     let expected = &secret[..usize::from(client.key_len.get())];
     if expected.is_empty() || !bool::from(expected.ct_eq(key)) {
         return;
     }
-    let Some(server) = client.link.borrow().clone() else { return };
+    let Some(server) = client.link.borrow().clone() else {
+        return;
+    };
     server.cancels.set(server.cancels.get() + 1);
     server.was_cancelled.set(true);
     let worker = Rc::clone(worker);
@@ -74,7 +85,9 @@ pub async fn send(worker: &Rc<Worker>, facts: &ServerFacts) {
     let sent = tokio::time::timeout(timeout, async {
         let mut stream = crate::connect::dial(worker, &facts.host, facts.peer).await?;
         if !facts.tls.is_empty() {
-            stream = crate::connect::encrypt(worker, stream, &facts.host, &facts.database).await?.0;
+            stream = crate::connect::encrypt(worker, stream, &facts.host, &facts.database)
+                .await?
+                .0;
         }
         let mut packet = Vec::new();
         pgweir_wire::encode::cancel_request(facts.pid, &facts.key, &mut packet);

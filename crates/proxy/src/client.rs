@@ -36,7 +36,10 @@ impl Place {
 
     /// From that number.
     pub fn of(id: ClientId) -> Self {
-        Self { generation: (id.0 >> 32) as u32, ..Self::of_pid(id.0 as u32) }
+        Self {
+            generation: (id.0 >> 32) as u32,
+            ..Self::of_pid(id.0 as u32)
+        }
     }
 
     /// From the process id of a cancel request; the generation is not in it.
@@ -243,10 +246,20 @@ mod tests {
 
     #[test]
     fn a_client_id_keeps_its_parts() {
-        let place = Place { worker: WorkerId(3), slot: 70_000, generation: 9 };
+        let place = Place {
+            worker: WorkerId(3),
+            slot: 70_000,
+            generation: 9,
+        };
         assert_eq!(Place::of(place.id()), place);
         let pid = place.id().0 as u32;
-        assert_eq!(Place::of_pid(pid), Place { generation: 0, ..place });
+        assert_eq!(
+            Place::of_pid(pid),
+            Place {
+                generation: 0,
+                ..place
+            }
+        );
         assert!(pid < 1 << 31, "drivers print it as a signed number");
     }
 }

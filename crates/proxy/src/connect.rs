@@ -69,8 +69,12 @@ impl Error {
     fn fatal(&self) -> Fatal {
         match self {
             // 57P03: starting up or shutting down; 53300: full for the moment.
-            Self::Refused { sqlstate, .. } if sqlstate == "57P03" || sqlstate == "53300" => Fatal::Retry,
-            Self::Refused { .. } | Self::Auth(_) | Self::Method(_) | Self::Removed => Fatal::FailWaiters,
+            Self::Refused { sqlstate, .. } if sqlstate == "57P03" || sqlstate == "53300" => {
+                Fatal::Retry
+            }
+            Self::Refused { .. } | Self::Auth(_) | Self::Method(_) | Self::Removed => {
+                Fatal::FailWaiters
+            }
             _ => Fatal::Retry,
         }
     }
@@ -126,7 +130,9 @@ fn target(worker: &Worker, database: &Arc<str>, user: &Arc<str>) -> Result<Targe
         user: Arc::clone(user),
         dbname: entry.dbname().to_owned(),
         password,
-        sslmode: entry.server_tls_sslmode.unwrap_or(config.settings.server_tls_sslmode),
+        sslmode: entry
+            .server_tls_sslmode
+            .unwrap_or(config.settings.server_tls_sslmode),
         connect_query: entry.connect_query.clone(),
         hosts: crate::shared::hosts(&config, entry.database),
     })
@@ -139,7 +145,9 @@ async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error>
         let mut all = worker.shared.hosts.lock();
         let retry = worker.shared.config.load().settings.server_login_retry;
         let count = target.hosts.len();
-        let hosts = all.entry(Arc::clone(&key.database)).or_insert_with(|| pgweir_route::Hosts::new(count, retry));
+        let hosts = all
+            .entry(Arc::clone(&key.database))
+            .or_insert_with(|| pgweir_route::Hosts::new(count, retry));
         if hosts.len() != count {
             *hosts = pgweir_route::Hosts::new(count, retry);
         }
@@ -154,13 +162,19 @@ async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error>
         hosts.report(host, outcome, Instant::now());
     }
     if let Err(error) = &result {
-        crate::report::connect_failed(&key.database, &key.user, &target.hosts[host.0].to_string(), error);
+        crate::report::connect_failed(
+            &key.database,
+            &key.user,
+            &target.hosts[host.0].to_string(),
+            error,
+        );
     }
     let mut conn = result?;
     if let Some(query) = &target.connect_query {
         crate::giveback::ask(worker, &mut conn, query.as_bytes()).await?;
         if let Some(error) = conn.session.own_error() {
-            let message = String::from_utf8_lossy(Fields::new(error).message().unwrap_or_default()).into_owned();
+            let message = String::from_utf8_lossy(Fields::new(error).message().unwrap_or_default())
+                .into_owned();
             tracing::warn!(database = %key.database, "connect_query failed: {message}");
             conn.session.forgive();
         }
@@ -204,7 +218,11 @@ async fn log_in_as(
     host: &Host,
     extra: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<ServerConn, Error> {
-    let first = if target.sslmode == SslMode::Allow { SslMode::Disable } else { target.sslmode };
+    let first = if target.sslmode == SslMode::Allow {
+        SslMode::Disable
+    } else {
+        target.sslmode
+    };
     let attempt = |sslmode, version| try_log_in(worker, target, host, extra, sslmode, version);
     let mut result = attempt(first, startup::PROTOCOL_3_2).await;
     // libpq's "allow": plain first, then TLS. A server too old to negotiate refuses 3.2 outright.
@@ -212,7 +230,9 @@ async fn log_in_as(
         Err(Error::Refused { .. }) if target.sslmode == SslMode::Allow => {
             result = attempt(SslMode::Require, startup::PROTOCOL_3_2).await;
         }
-        Err(Error::Refused { message, .. }) if message.starts_with("unsupported frontend protocol") => {
+        Err(Error::Refused { message, .. })
+            if message.starts_with("unsupported frontend protocol") =>
+        {
             result = attempt(first, startup::PROTOCOL_3_0).await;
         }
         _ => {}
@@ -260,15 +280,21 @@ async fn try_log_in(
             return Err(Error::NoTls);
         }
     }
-    let mut parameters: Vec<(&[u8], &[u8])> =
-        vec![(b"user", target.user.as_bytes()), (b"database", target.dbname.as_bytes())];
+    let mut parameters: Vec<(&[u8], &[u8])> = vec![
+        (b"user", target.user.as_bytes()),
+        (b"database", target.dbname.as_bytes()),
+    ];
     parameters.extend(extra.iter().map(|(name, value)| (&name[..], &value[..])));
     let mut packet = Vec::new();
     encode::startup_message(version, parameters, &mut packet);
     stream.write_all(&packet).await?;
     let keys = worker.shared.scram_keys.lock().get(&*target.user).cloned();
     let login = Login::new(&target.user, target.password.as_deref(), keys, binding);
-    let mut reader = Reader { stream, buffer: Vec::new(), at: 0 };
+    let mut reader = Reader {
+        stream,
+        buffer: Vec::new(),
+        at: 0,
+    };
     authenticate(&mut reader, login).await?;
     let welcome = welcome(&mut reader).await?;
     Ok((reader.stream, peer, welcome))
@@ -278,7 +304,11 @@ async fn try_log_in(
 ///
 /// # Errors
 /// From the operating system.
-pub async fn dial(worker: &Rc<Worker>, host: &Host, peer: Option<SocketAddr>) -> Result<Stream, Error> {
+pub async fn dial(
+    worker: &Rc<Worker>,
+    host: &Host,
+    peer: Option<SocketAddr>,
+) -> Result<Stream, Error> {
     let socket = match host {
         Host::Tcp { name, port } => {
             let stream = match peer {
@@ -327,7 +357,9 @@ pub async fn encrypt(
     }
     let sslmode = {
         let config = worker.shared.config.load();
-        let own = config.database(database).and_then(|entry| entry.server_tls_sslmode);
+        let own = config
+            .database(database)
+            .and_then(|entry| entry.server_tls_sslmode);
         own.unwrap_or(config.settings.server_tls_sslmode)
     };
     encrypt_with(worker, stream, host, sslmode).await
@@ -339,7 +371,9 @@ async fn encrypt_with(
     host: &Host,
     sslmode: SslMode,
 ) -> Result<(Stream, Option<Vec<u8>>), Error> {
-    let Stream::Plain(socket) = stream else { return Ok((stream, None)) };
+    let Stream::Plain(socket) = stream else {
+        return Ok((stream, None));
+    };
     let name = match host {
         Host::Tcp { name, .. } => name.as_str(),
         Host::Unix { .. } => "",
@@ -369,8 +403,13 @@ impl Reader {
                 self.at = body.end;
                 if head.tag == tag::backend::ERROR_RESPONSE {
                     let fields = Fields::new(&self.buffer[body]);
-                    let text = |field: Option<&[u8]>| String::from_utf8_lossy(field.unwrap_or_default()).into_owned();
-                    return Err(Error::Refused { sqlstate: text(fields.sqlstate()), message: text(fields.message()) });
+                    let text = |field: Option<&[u8]>| {
+                        String::from_utf8_lossy(field.unwrap_or_default()).into_owned()
+                    };
+                    return Err(Error::Refused {
+                        sqlstate: text(fields.sqlstate()),
+                        message: text(fields.message()),
+                    });
                 }
                 return Ok((head.tag, body));
             }
@@ -427,7 +466,9 @@ async fn authenticate(reader: &mut Reader, login: Login) -> Result<(), Error> {
                 last = Some(state);
             }
             Authentication::SaslFinal(outcome) => {
-                last.take().ok_or(Error::Unexpected(frame))?.verify(outcome)?;
+                last.take()
+                    .ok_or(Error::Unexpected(frame))?
+                    .verify(outcome)?;
                 continue;
             }
             Authentication::Other(method) => return Err(Error::Method(method)),
@@ -465,4 +506,3 @@ async fn welcome(reader: &mut Reader) -> Result<Welcome, Error> {
         }
     }
 }
-

@@ -47,10 +47,15 @@ pub fn after_client(worker: &Rc<Worker>, leased: Box<Leased>, session_mode: bool
         return;
     }
     let session = &leased.conn.session;
-    let untouched = session.at_boundary() && session.left().is_none() && !shared.was_cancelled.get();
+    let untouched =
+        session.at_boundary() && session.left().is_none() && !shared.was_cancelled.get();
     if session.can_clean() {
         let limits = worker.limits();
-        let reset = if session_mode { limits.reset_query.clone() } else { RESET_ALL.to_vec() };
+        let reset = if session_mode {
+            limits.reset_query.clone()
+        } else {
+            RESET_ALL.to_vec()
+        };
         if untouched && (!session_mode || reset.is_empty()) {
             worker.give_back(*leased, Instant::now());
         } else {
@@ -81,7 +86,10 @@ async fn recover(worker: &Rc<Worker>, mut leased: Box<Leased>) {
         conn.session.finish(&mut batch);
         send(conn, &batch).await?;
         // Most queries end by themselves in no time: a cancel costs a connection.
-        if tokio::time::timeout(Duration::from_millis(5), answered(worker, conn)).await.is_err() {
+        if tokio::time::timeout(Duration::from_millis(5), answered(worker, conn))
+            .await
+            .is_err()
+        {
             crate::cancel::send(worker, &facts).await;
             answered(worker, conn).await
         } else {
@@ -147,7 +155,9 @@ pub fn check(worker: &Rc<Worker>, mut leased: Box<Leased>, client: ClientId) {
             answered(&worker, &mut leased.conn).await
         });
         let alive = matches!(alive.await, Ok(Ok(()))) && leased.conn.session.own_error().is_none();
-        let waiting = worker.client(client).filter(|client| client.grant.borrow().is_none());
+        let waiting = worker
+            .client(client)
+            .filter(|client| client.grant.borrow().is_none());
         match waiting {
             Some(client) if alive => {
                 leased.checked();

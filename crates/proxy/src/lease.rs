@@ -24,24 +24,34 @@ pub struct Guard {
 impl Guard {
     /// Takes charge of a lease.
     pub fn new(lease: Lease, worker: Rc<Worker>) -> Self {
-        Self { check: lease.check(), lease: Some(lease), worker }
+        Self {
+            check: lease.check(),
+            lease: Some(lease),
+            worker,
+        }
     }
 
     /// The connection that it is for.
     pub fn conn(&self) -> ConnId {
-        self.lease.as_ref().map(Lease::conn).expect("taken only where the guard ends")
+        self.lease
+            .as_ref()
+            .map(Lease::conn)
+            .expect("taken only where the guard ends")
     }
 
     /// The token, for whoever answers for it from now on.
     pub fn into_lease(mut self) -> Lease {
-        self.lease.take().expect("taken only here, where the guard ends")
+        self.lease
+            .take()
+            .expect("taken only here, where the guard ends")
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
-            self.worker.pools(|pools| pools.release(lease, Release::Close("lost"), Instant::now()));
+            self.worker
+                .pools(|pools| pools.release(lease, Release::Close("lost"), Instant::now()));
         }
     }
 }

@@ -77,7 +77,8 @@ impl Listeners {
         let mut failed = None;
         for name in &settings.listen_addr {
             for address in resolve(name, settings.listen_port) {
-                let bound = address.and_then(|address| tcp(address, backlog).map(|socket| (address, socket)));
+                let bound = address
+                    .and_then(|address| tcp(address, backlog).map(|socket| (address, socket)));
                 match bound {
                     Ok((address, socket)) => {
                         tracing::info!(%address, "listening");
@@ -92,7 +93,8 @@ impl Listeners {
             }
         }
         if !settings.unix_socket_dir.is_empty() {
-            let path = Path::new(&settings.unix_socket_dir).join(format!(".s.PGSQL.{}", settings.listen_port));
+            let path = Path::new(&settings.unix_socket_dir)
+                .join(format!(".s.PGSQL.{}", settings.listen_port));
             match unix(&path, settings.unix_socket_mode.bits(), backlog) {
                 Ok(socket) => {
                     tracing::info!(path = %path.display(), "listening");
@@ -105,7 +107,9 @@ impl Listeners {
                 }
             }
         }
-        if listeners.tcp.is_empty() && (listeners.unix.is_empty() || !settings.listen_addr.is_empty()) {
+        if listeners.tcp.is_empty()
+            && (listeners.unix.is_empty() || !settings.listen_addr.is_empty())
+        {
             return Err(failed.unwrap_or(Error::Nowhere));
         }
         Ok(listeners)
@@ -184,7 +188,11 @@ fn accept_tcp(shared: &Shared, stream: tokio::net::TcpStream, peer: SocketAddr) 
     match prepared {
         Ok(stream) => dispatch(
             shared,
-            Accepted { socket: stream::Socket::LooseTcp(stream), peer: Peer::Tcp(peer), local },
+            Accepted {
+                socket: stream::Socket::LooseTcp(stream),
+                peer: Peer::Tcp(peer),
+                local,
+            },
         ),
         Err(error) => tracing::debug!(%peer, %error, "connection lost before login"),
     }
@@ -194,7 +202,14 @@ fn accept_unix(shared: &Shared, stream: tokio::net::UnixStream) {
     let pid = stream.peer_cred().ok().and_then(|cred| cred.pid());
     if let Ok(stream) = stream.into_std() {
         let socket = stream::Socket::LooseUnix(stream);
-        dispatch(shared, Accepted { socket, peer: Peer::Unix(pid), local: None });
+        dispatch(
+            shared,
+            Accepted {
+                socket,
+                peer: Peer::Unix(pid),
+                local: None,
+            },
+        );
     }
 }
 
@@ -221,7 +236,10 @@ pub fn tune(stream: &std::net::TcpStream, settings: &pgweir_config::Settings) ->
 
 fn resolve(name: &str, port: u16) -> Vec<io::Result<SocketAddr>> {
     if name == "*" {
-        return vec![Ok(([0, 0, 0, 0], port).into()), Ok((std::net::Ipv6Addr::UNSPECIFIED, port).into())];
+        return vec![
+            Ok(([0, 0, 0, 0], port).into()),
+            Ok((std::net::Ipv6Addr::UNSPECIFIED, port).into()),
+        ];
     }
     match std::net::ToSocketAddrs::to_socket_addrs(&(name, port)) {
         Ok(addresses) => addresses.map(Ok).collect(),
@@ -230,7 +248,11 @@ fn resolve(name: &str, port: u16) -> Vec<io::Result<SocketAddr>> {
 }
 
 fn tcp(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -255,5 +277,8 @@ fn unix(path: &Path, mode: u32, backlog: i32) -> Result<std::os::unix::net::Unix
         socket.listen(backlog)?;
         Ok(socket.into())
     };
-    listen().map_err(|source| Error::Listen { address: path.display().to_string(), source })
+    listen().map_err(|source| Error::Listen {
+        address: path.display().to_string(),
+        source,
+    })
 }

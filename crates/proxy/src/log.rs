@@ -21,9 +21,9 @@ pub fn start(settings: &Settings) {
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let started = match settings.log_format {
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
-        LogFormat::Text => {
-            registry.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init()
-        }
+        LogFormat::Text => registry
+            .with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())))
+            .try_init(),
     };
     // Somebody else's subscriber (a test's) is there already: its lines are as good.
     drop(started);

@@ -54,7 +54,10 @@ impl Conversation {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
-        self.stream.write_all(bytes).await.map_err(|_| Failure::Silent("client gone during login"))
+        self.stream
+            .write_all(bytes)
+            .await
+            .map_err(|_| Failure::Silent("client gone during login"))
     }
 
     async fn read(&mut self) -> Outcome<()> {
@@ -80,8 +83,16 @@ struct Wish {
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(worker: &Rc<Worker>, client: &Rc<ClientShared>, stream: Stream) -> Outcome<Box<Ready>> {
-    let conversation = Conversation { stream, buffer: Vec::new(), certificate: None };
+pub async fn run(
+    worker: &Rc<Worker>,
+    client: &Rc<ClientShared>,
+    stream: Stream,
+) -> Outcome<Box<Ready>> {
+    let conversation = Conversation {
+        stream,
+        buffer: Vec::new(),
+        certificate: None,
+    };
     let (mut conversation, wish) = startup(worker, client, conversation).await?;
     if wish.version > startup::PROTOCOL_3_2 || !wish.unsupported.is_empty() {
         let mut out = Vec::new();
@@ -103,7 +114,11 @@ pub async fn run(worker: &Rc<Worker>, client: &Rc<ClientShared>, stream: Stream)
     }
     let conversation = authenticate(worker, conversation, &wish).await?;
     // Only after the password: who may not log in learns nothing of what databases there are.
-    let kind = if wish.replication.is_some() { Kind::Dedicated } else { Kind::Normal };
+    let kind = if wish.replication.is_some() {
+        Kind::Dedicated
+    } else {
+        Kind::Normal
+    };
     let Some(pool) = worker.shared.pool(&wish.database, &wish.user, kind) else {
         let text = format!("no such database: {}", wish.database);
         return conversation.refuse(Report::new("3D000", text));
@@ -121,7 +136,14 @@ pub async fn run(worker: &Rc<Worker>, client: &Rc<ClientShared>, stream: Stream)
     if wish.replication.is_some() {
         let Conversation { stream, buffer, .. } = conversation;
         let parameters = wish.parameters;
-        let passthrough = Passthrough::new(Rc::clone(client), stream, buffer, pool, parameters, admission);
+        let passthrough = Passthrough::new(
+            Rc::clone(client),
+            stream,
+            buffer,
+            pool,
+            parameters,
+            admission,
+        );
         return Ok(Box::new(Ready::Replication(Box::new(passthrough))));
     }
     let mode = mode(&worker.shared.config.load(), &wish);
@@ -148,12 +170,23 @@ pub async fn run(worker: &Rc<Worker>, client: &Rc<ClientShared>, stream: Stream)
     encode::ready(Status::Idle, &mut out);
     conversation.send(&out).await?;
     let Conversation { stream, buffer, .. } = conversation;
-    let relay = Relay::new(Rc::clone(worker), Rc::clone(client), stream, session, pool, stats, buffer, admission);
+    let relay = Relay::new(
+        Rc::clone(worker),
+        Rc::clone(client),
+        stream,
+        session,
+        pool,
+        stats,
+        buffer,
+        admission,
+    );
     Ok(Box::new(Ready::Session(Box::new(relay))))
 }
 
 fn mode(config: &pgweir_config::Config, wish: &Wish) -> Mode {
-    let Some(entry) = config.database(&wish.database) else { return Mode::Session };
+    let Some(entry) = config.database(&wish.database) else {
+        return Mode::Session;
+    };
     match config.pool_mode(entry.database, entry.pool_user(&wish.user)) {
         pgweir_config::PoolMode::Session => Mode::Session,
         pgweir_config::PoolMode::Transaction => Mode::Transaction,
@@ -165,7 +198,11 @@ fn mode(config: &pgweir_config::Config, wish: &Wish) -> Mode {
 pub fn backend_key(worker: &Worker, client: &ClientShared, version: u32, out: &mut Vec<u8>) {
     let id = client.client_id();
     let secret = crate::cancel::secret(&worker.shared.process_secret, id);
-    let len = if version >= startup::PROTOCOL_3_2 { secret.len() } else { 4 };
+    let len = if version >= startup::PROTOCOL_3_2 {
+        secret.len()
+    } else {
+        4
+    };
     client.key_len.set(len as u8);
     encode::backend_key(id.0 as u32, &secret[..len], out);
 }
@@ -207,7 +244,9 @@ async fn startup(
                     let text = "received unencrypted data after SSL request";
                     return conversation.refuse(Report::new("08P01", text));
                 }
-                let agreed = matches!(packet, Packet::SslRequest) && offers_tls && !conversation.stream.is_tls();
+                let agreed = matches!(packet, Packet::SslRequest)
+                    && offers_tls
+                    && !conversation.stream.is_tls();
                 conversation.send(if agreed { b"S" } else { b"N" }).await?;
                 if agreed {
                     conversation = encrypt(&tls, conversation, false).await?;
@@ -217,10 +256,16 @@ async fn startup(
                 let needs_tls = is_tcp && tls.requires() && !conversation.stream.is_tls();
                 if needs_tls {
                     return conversation.refuse(
-                        Report::new("28000", "SSL required").hint("Connect with sslmode=require or stricter."),
+                        Report::new("28000", "SSL required")
+                            .hint("Connect with sslmode=require or stricter."),
                     );
                 }
-                let ignored = &worker.shared.config.load().settings.ignore_startup_parameters;
+                let ignored = &worker
+                    .shared
+                    .config
+                    .load()
+                    .settings
+                    .ignore_startup_parameters;
                 return match wish(&startup, ignored) {
                     Ok(wish) => Ok((conversation, wish)),
                     Err(report) => conversation.refuse(report),
@@ -231,7 +276,11 @@ async fn startup(
     conversation.refuse(Report::new("08P01", "too many requests for encryption"))
 }
 
-async fn encrypt(tls: &crate::tls::Tls, conversation: Conversation, direct: bool) -> Outcome<Conversation> {
+async fn encrypt(
+    tls: &crate::tls::Tls,
+    conversation: Conversation,
+    direct: bool,
+) -> Outcome<Conversation> {
     let Stream::Plain(socket) = conversation.stream else {
         return Err(Failure::Silent("TLS within TLS"));
     };
@@ -273,7 +322,8 @@ fn wish(startup: &Startup<'_>, ignored: &[String]) -> Result<Wish, Report> {
                 wish.parameters.push((name.to_vec(), value.to_vec()));
             }
             b"options" => {
-                let options = startup::options(value).map_err(|error| Report::new("08P01", error.to_string()))?;
+                let options = startup::options(value)
+                    .map_err(|error| Report::new("08P01", error.to_string()))?;
                 pairs.extend(options);
                 wish.parameters.push((name.to_vec(), value.to_vec()));
             }
@@ -293,7 +343,11 @@ fn wish(startup: &Startup<'_>, ignored: &[String]) -> Result<Wish, Report> {
     if wish.database.is_empty() {
         wish.database.clone_from(&wish.user);
     }
-    pairs.retain(|(name, _)| !ignored.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name)));
+    pairs.retain(|(name, _)| {
+        !ignored
+            .iter()
+            .any(|other| other.as_bytes().eq_ignore_ascii_case(name))
+    });
     wish.settings = Settings::new(pairs.iter().map(|(name, value)| (&name[..], &value[..])));
     if let Some(name) = wish.settings.value(b"application_name") {
         wish.application_name = String::from_utf8_lossy(name).into_owned();
@@ -307,11 +361,18 @@ fn replication(value: &[u8]) -> Result<Option<&'static str>, Report> {
         b"database" => Ok(Some("logical")),
         b"true" | b"on" | b"yes" | b"1" | b"t" | b"y" => Ok(Some("physical")),
         b"false" | b"off" | b"no" | b"0" | b"f" | b"n" => Ok(None),
-        _ => Err(Report::new("22023", "invalid value for parameter \"replication\"")),
+        _ => Err(Report::new(
+            "22023",
+            "invalid value for parameter \"replication\"",
+        )),
     }
 }
 
-async fn authenticate(worker: &Rc<Worker>, conversation: Conversation, wish: &Wish) -> Outcome<Conversation> {
+async fn authenticate(
+    worker: &Rc<Worker>,
+    conversation: Conversation,
+    wish: &Wish,
+) -> Outcome<Conversation> {
     let method = match worker.shared.config.load().settings.auth_type {
         AuthType::Trust => Method::Trust,
         AuthType::Plain => Method::Password,
@@ -321,7 +382,9 @@ async fn authenticate(worker: &Rc<Worker>, conversation: Conversation, wish: &Wi
     let secret = worker.shared.users.load().get(&wish.user).cloned();
     // With trust, only users that are known to the configuration come in.
     let config = worker.shared.config.load_full();
-    let forced = config.database(&wish.database).is_some_and(|entry| entry.user.is_some());
+    let forced = config
+        .database(&wish.database)
+        .is_some_and(|entry| entry.user.is_some());
     let known = secret.is_some() || forced || config.users.contains_key(&wish.user);
     if method == Method::Trust && !known {
         return conversation.refuse(Report::new("28000", "\"trust\" authentication failed"));
@@ -336,7 +399,10 @@ async fn exchange(
     method: Method,
     secret: Option<&pgweir_auth::Secret>,
 ) -> Outcome<Conversation> {
-    let binding = conversation.certificate.as_deref().and_then(ChannelBinding::end_point);
+    let binding = conversation
+        .certificate
+        .as_deref()
+        .and_then(ChannelBinding::end_point);
     let start = Exchange::start(
         method,
         &wish.user,
@@ -363,8 +429,10 @@ async fn exchange(
         conversation = conversation_back;
         let message = match (sasl, first) {
             (false, _) => frontend::password(&body).map(Message::Password),
-            (true, true) => frontend::sasl_initial(&body)
-                .map(|initial| Message::SaslInitial { mechanism: initial.mechanism, response: initial.response }),
+            (true, true) => frontend::sasl_initial(&body).map(|initial| Message::SaslInitial {
+                mechanism: initial.mechanism,
+                response: initial.response,
+            }),
             (true, false) => Ok(Message::SaslResponse(frontend::sasl_response(&body))),
         };
         let message = match message {
@@ -381,7 +449,11 @@ async fn exchange(
             }
             Ok(Step::Success(authenticated, last)) => {
                 if let Some(keys) = authenticated.scram_keys() {
-                    worker.shared.scram_keys.lock().insert(wish.user.clone(), keys.clone());
+                    worker
+                        .shared
+                        .scram_keys
+                        .lock()
+                        .insert(wish.user.clone(), keys.clone());
                 }
                 if let Some(last) = last {
                     encode::authentication_sasl_final(&last, &mut out);
@@ -391,8 +463,11 @@ async fn exchange(
             }
             Err(error) => {
                 tracing::info!(user = %wish.user, %error, "authentication failed");
-                let text =
-                    if sasl { "SASL authentication failed" } else { "password authentication failed" };
+                let text = if sasl {
+                    "SASL authentication failed"
+                } else {
+                    "password authentication failed"
+                };
                 return conversation.refuse(Report::new("28P01", text));
             }
         }
@@ -410,7 +485,10 @@ async fn password_message(mut conversation: Conversation) -> Outcome<(Conversati
                 return conversation.refuse(Report::new("08P01", text));
             }
             Ok(Some(head)) if conversation.buffer.len() as u64 >= head.frame_len() => {
-                let frame: Vec<u8> = conversation.buffer.drain(..head.frame_len() as usize).collect();
+                let frame: Vec<u8> = conversation
+                    .buffer
+                    .drain(..head.frame_len() as usize)
+                    .collect();
                 return Ok((conversation, frame[pgweir_wire::HEADER_LEN..].to_vec()));
             }
             Ok(_) => conversation.read().await?,
@@ -427,7 +505,10 @@ async fn first_server(
 ) -> Result<Box<Leased>, Report> {
     match granted(worker, client, pool).await? {
         Grant::Lease(leased) => Ok(leased),
-        _ => Err(Report::new("XX000", "a slot without a connection was granted")),
+        _ => Err(Report::new(
+            "XX000",
+            "a slot without a connection was granted",
+        )),
     }
 }
 
@@ -442,7 +523,10 @@ pub async fn slot(
 ) -> Result<Guard, Report> {
     match granted(worker, client, pool).await? {
         Grant::Slot(guard) => Ok(guard),
-        _ => Err(Report::new("XX000", "a connection was granted where a slot was asked for")),
+        _ => Err(Report::new(
+            "XX000",
+            "a connection was granted where a slot was asked for",
+        )),
     }
 }
 
@@ -498,10 +582,15 @@ async fn console(
         pgweir_admin::Role::Stats
     } else {
         return conversation.refuse(
-            Report::new("42501", "not allowed").hint("Name the user in admin_users or stats_users."),
+            Report::new("42501", "not allowed")
+                .hint("Name the user in admin_users or stats_users."),
         );
     };
-    let conversation = if is_owner { conversation } else { authenticate(worker, conversation, wish).await? };
+    let conversation = if is_owner {
+        conversation
+    } else {
+        authenticate(worker, conversation, wish).await?
+    };
     let mut conversation = conversation;
     let mut out = Vec::new();
     encode::authentication_ok(&mut out);

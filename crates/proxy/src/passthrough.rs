@@ -40,7 +40,14 @@ impl Passthrough {
         parameters: Vec<(Vec<u8>, Vec<u8>)>,
         admission: Admission,
     ) -> Self {
-        Self { client, stream, held, pool, parameters, _admission: admission }
+        Self {
+            client,
+            stream,
+            held,
+            pool,
+            parameters,
+            _admission: admission,
+        }
     }
 
     /// Carries bytes until either side ends; says why it ended.
@@ -50,13 +57,20 @@ impl Passthrough {
             Err(report) => return self.refuse(worker, &report).await,
         };
         let key = worker.shared.pools.lock().key(self.pool).clone();
-        let opened = crate::connect::open_replication(worker, &key, (slot.conn(), self.pool), &self.parameters);
+        let opened = crate::connect::open_replication(
+            worker,
+            &key,
+            (slot.conn(), self.pool),
+            &self.parameters,
+        );
         let conn = match opened.await {
             Ok(conn) => conn,
             Err(error) => {
                 let report = match &error {
                     // The server's own words: replication users need them.
-                    crate::connect::Error::Refused { message, .. } => Report::new("08004", message.clone()),
+                    crate::connect::Error::Refused { message, .. } => {
+                        Report::new("08004", message.clone())
+                    }
                     other => Report::new("08006", other.to_string()),
                 };
                 return self.refuse(worker, &report).await;
@@ -74,13 +88,23 @@ impl Passthrough {
         "no server connection"
     }
 
-    async fn carry(&mut self, worker: &Rc<Worker>, mut conn: ServerConn, _slot: &Guard) -> &'static str {
+    async fn carry(
+        &mut self,
+        worker: &Rc<Worker>,
+        mut conn: ServerConn,
+        _slot: &Guard,
+    ) -> &'static str {
         let mut out = Vec::new();
         encode::authentication_ok(&mut out);
         for (name, value) in conn.session.base().iter() {
             encode::parameter_status(name, value, &mut out);
         }
-        crate::login::backend_key(worker, &self.client, pgweir_wire::startup::PROTOCOL_3_0, &mut out);
+        crate::login::backend_key(
+            worker,
+            &self.client,
+            pgweir_wire::startup::PROTOCOL_3_0,
+            &mut out,
+        );
         encode::ready(pgweir_wire::backend::Status::Idle, &mut out);
         if self.stream.write_all(&out).await.is_err() {
             return "client unexpected eof";
@@ -115,8 +139,12 @@ impl Passthrough {
             let upward = up.poll(cx, &mut self.stream, &mut conn.stream);
             let downward = down.poll(cx, &mut conn.stream, &mut self.stream);
             match (upward, downward) {
-                (Poll::Ready(Side::From), _) | (_, Poll::Ready(Side::To)) => Poll::Ready("client close request"),
-                (Poll::Ready(Side::To), _) | (_, Poll::Ready(Side::From)) => Poll::Ready("server conn crashed?"),
+                (Poll::Ready(Side::From), _) | (_, Poll::Ready(Side::To)) => {
+                    Poll::Ready("client close request")
+                }
+                (Poll::Ready(Side::To), _) | (_, Poll::Ready(Side::From)) => {
+                    Poll::Ready("server conn crashed?")
+                }
                 _ => Poll::Pending,
             }
         })
@@ -140,11 +168,21 @@ struct Half {
 
 impl Half {
     fn new() -> Self {
-        Self { buffer: vec![0; BUFFER], start: 0, end: 0, unflushed: false }
+        Self {
+            buffer: vec![0; BUFFER],
+            start: 0,
+            end: 0,
+            unflushed: false,
+        }
     }
 
     /// Carries what it can; ready when one of the sides has ended.
-    fn poll(&mut self, cx: &mut std::task::Context<'_>, from: &mut Stream, to: &mut Stream) -> std::task::Poll<Side> {
+    fn poll(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+    ) -> std::task::Poll<Side> {
         use std::task::Poll;
         loop {
             while self.start < self.end {

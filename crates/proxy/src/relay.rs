@@ -103,7 +103,7 @@ impl Relay {
         stream: Stream,
         session: Client,
         pool: PoolId,
-            stats: Arc<Stats>,
+        stats: Arc<Stats>,
         held: Vec<u8>,
         admission: Admission,
     ) -> Self {
@@ -138,7 +138,12 @@ impl Relay {
             Link::Leased(leased) => Some(leased),
             _ => None,
         };
-        Rest { end, writable: self.backlog.is_empty(), stream: self.stream, leased }
+        Rest {
+            end,
+            writable: self.backlog.is_empty(),
+            stream: self.stream,
+            leased,
+        }
     }
 
     fn turns(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
@@ -160,14 +165,23 @@ impl Relay {
     }
 
     /// One read of the server's socket. Says whether there was anything.
-    fn from_server(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Result<bool, End> {
+    fn from_server(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+    ) -> Result<bool, End> {
         if !self.backlog.is_empty() {
-            self.backlog.drain(cx, &mut self.stream).map_err(client_lost)?;
+            self.backlog
+                .drain(cx, &mut self.stream)
+                .map_err(client_lost)?;
             if !self.backlog.is_empty() {
                 return Ok(false);
             }
         }
-        let Link::Leased(leased) = &mut self.link else { return Ok(false) };
+        let Link::Leased(leased) = &mut self.link else {
+            return Ok(false);
+        };
         let conn = &mut leased.conn;
         let len = match read(&mut conn.stream, cx, &conn.held, &mut scratch.buffer) {
             Poll::Pending => return Ok(false),
@@ -182,7 +196,9 @@ impl Relay {
             .handle_replies(input, Some(&mut self.session), &mut scratch.to_client)
             .map_err(End::ServerBroke);
         self.stats.sent(scratch.to_client.len());
-        self.backlog.write(cx, &mut self.stream, &scratch.to_client, input).map_err(client_lost)?;
+        self.backlog
+            .write(cx, &mut self.stream, &scratch.to_client, input)
+            .map_err(client_lost)?;
         keep(&mut conn.held, input, consumed?);
         if let Some(error) = conn.session.own_error() {
             return Err(End::BadSetting(error.into()));
@@ -196,12 +212,15 @@ impl Relay {
     }
 
     fn after_replies(&mut self, now: Instant) -> Result<(), End> {
-        let Link::Leased(leased) = &mut self.link else { return Ok(()) };
+        let Link::Leased(leased) = &mut self.link else {
+            return Ok(());
+        };
         let session = &mut leased.conn.session;
         if session.owed() > 0 {
             return Ok(());
         }
-        self.stats.query_done(&session.take_counts(), now - self.client.request_time.get());
+        self.stats
+            .query_done(&session.take_counts(), now - self.client.request_time.get());
         if session.at_boundary() {
             if let Some(since) = self.client.transaction_since.take() {
                 self.stats.transaction_done(now - since);
@@ -231,12 +250,19 @@ impl Relay {
     }
 
     /// One read of the client's socket, or a second look at what is held of it.
-    fn from_client(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Result<bool, End> {
+    fn from_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+    ) -> Result<bool, End> {
         match &mut self.link {
             Link::Leased(leased) => {
                 let conn = &mut leased.conn;
                 if !conn.backlog.is_empty() {
-                    conn.backlog.drain(cx, &mut conn.stream).map_err(server_lost)?;
+                    conn.backlog
+                        .drain(cx, &mut conn.stream)
+                        .map_err(server_lost)?;
                     if !conn.backlog.is_empty() {
                         return Ok(false);
                     }
@@ -282,11 +308,21 @@ impl Relay {
 
     /// Deals with the first `len` bytes of the buffer, which are the client's. What stands in
     /// `to_server` already goes ahead of them.
-    fn judge(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch, len: usize) -> Result<(), End> {
+    fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+        len: usize,
+    ) -> Result<(), End> {
         let worker = Rc::clone(&self.worker);
         let limits = worker.limits();
         let rules = limits.rules(&worker.shared.statements);
-        let Scratch { buffer, to_server, to_client } = scratch;
+        let Scratch {
+            buffer,
+            to_server,
+            to_client,
+        } = scratch;
         let input = &buffer[..len];
         let mut at = 0;
         loop {
@@ -297,9 +333,12 @@ impl Relay {
             };
             let idle = server.as_ref().is_none_or(|server| server.owed() == 0);
             let (consumed, verdict) =
-                self.session.handle_request(&input[at..], server, &rules, to_server, to_client);
+                self.session
+                    .handle_request(&input[at..], server, &rules, to_server, to_client);
             if !to_client.is_empty() {
-                self.backlog.write(cx, &mut self.stream, to_client, input).map_err(client_lost)?;
+                self.backlog
+                    .write(cx, &mut self.stream, to_client, input)
+                    .map_err(client_lost)?;
             }
             if let Link::Leased(leased) = &mut self.link {
                 if idle && consumed > 0 {
@@ -310,7 +349,9 @@ impl Relay {
                     }
                 }
                 let conn = &mut leased.conn;
-                conn.backlog.write(cx, &mut conn.stream, to_server, &input[at..]).map_err(server_lost)?;
+                conn.backlog
+                    .write(cx, &mut conn.stream, to_server, &input[at..])
+                    .map_err(server_lost)?;
                 to_server.clear();
             }
             at += consumed;
@@ -342,7 +383,12 @@ impl Relay {
         self.after_replies(now)
     }
 
-    fn look_at_grant(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Result<(), End> {
+    fn look_at_grant(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+    ) -> Result<(), End> {
         let worker = Rc::clone(&self.worker);
         while let Some(grant) = self.client.grant.take() {
             let leased = match grant {
@@ -388,7 +434,8 @@ impl Relay {
         to_server: &mut pgweir_session::Batch,
     ) -> Result<(), End> {
         if matches!(self.link, Link::Waiting) {
-            self.stats.waited(now.saturating_duration_since(self.client.since.get()));
+            self.stats
+                .waited(now.saturating_duration_since(self.client.since.get()));
         }
         if leased.check() && worker_checks(&self.worker) {
             crate::giveback::check(&self.worker, leased, self.client.client_id());
@@ -402,10 +449,14 @@ impl Relay {
         shared.request_time.set(now);
         *self.client.link.borrow_mut() = Some(Rc::clone(shared));
         self.stats.assigned();
-        self.hold_back = self.session.attach(&mut leased.conn.session, rules, to_server);
+        self.hold_back = self
+            .session
+            .attach(&mut leased.conn.session, rules, to_server);
         if self.hold_back {
             let conn = &mut leased.conn;
-            conn.backlog.write(cx, &mut conn.stream, to_server, &[]).map_err(server_lost)?;
+            conn.backlog
+                .write(cx, &mut conn.stream, to_server, &[])
+                .map_err(server_lost)?;
             to_server.clear();
         }
         self.link = Link::Leased(leased);
@@ -443,7 +494,12 @@ fn server_lost(error: io::Error) -> End {
 }
 
 /// Reads behind what is held already, into the front of `buffer`; gives the length of both.
-fn read(stream: &mut Stream, cx: &mut Context<'_>, held: &[u8], buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+fn read(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    held: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
     put_in_front(held, buffer);
     match stream.poll_read(cx, &mut buffer[held.len()..]) {
         Poll::Ready(Ok(0)) => Poll::Ready(Ok(0)),
@@ -481,7 +537,11 @@ fn keep(held: &mut Vec<u8>, input: &[u8], consumed: usize) {
 ///
 /// # Errors
 /// Why the connection is of no use any more.
-pub fn drain_idle(conn: &mut ServerConn, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), &'static str> {
+pub fn drain_idle(
+    conn: &mut ServerConn,
+    cx: &mut Context<'_>,
+    scratch: &mut Scratch,
+) -> Result<(), &'static str> {
     loop {
         let len = match read(&mut conn.stream, cx, &conn.held, &mut scratch.buffer) {
             Poll::Pending => return Ok(()),

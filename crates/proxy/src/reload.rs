@@ -28,14 +28,19 @@ impl Source {
     /// One line for each mistake, with file and line.
     pub fn read(&self) -> Result<Config, Vec<String>> {
         match self {
-            Self::Url(url) => pgweir_config::from_url(url).map_err(|mistake| vec![mistake.to_string()]),
+            Self::Url(url) => {
+                pgweir_config::from_url(url).map_err(|mistake| vec![mistake.to_string()])
+            }
             Self::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{}: {error}", path.display())])?;
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| vec![format!("{}: {error}", path.display())])?;
                 pgweir_config::parse(&text).map_err(|mistakes| {
                     mistakes
                         .iter()
                         .map(|mistake| match mistake.line {
-                            Some(line) => format!("{}:{line}: {}", path.display(), Unlined(mistake)),
+                            Some(line) => {
+                                format!("{}:{line}: {}", path.display(), Unlined(mistake))
+                            }
                             None => format!("{}: {}", path.display(), Unlined(mistake)),
                         })
                         .collect()
@@ -93,7 +98,10 @@ fn users(config: &Config, mistakes: &mut Vec<String>) -> Users {
     let mut users = Users::default();
     if let Some(path) = &config.settings.auth_file {
         match read_userlist(path) {
-            Ok(list) => users.extend(list.into_iter().map(|(name, secret)| (name, Arc::new(secret)))),
+            Ok(list) => users.extend(
+                list.into_iter()
+                    .map(|(name, secret)| (name, Arc::new(secret))),
+            ),
             Err(mistake) => mistakes.push(mistake),
         }
     }
@@ -106,7 +114,8 @@ fn users(config: &Config, mistakes: &mut Vec<String>) -> Users {
 }
 
 fn read_userlist(path: &Path) -> Result<Vec<(String, Secret)>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("auth_file {}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("auth_file {}: {error}", path.display()))?;
     pgweir_auth::userlist::parse(&text)
         .map_err(|error| format!("{}:{}: {}", path.display(), error.line, error.what))
 }
@@ -114,11 +123,17 @@ fn read_userlist(path: &Path) -> Result<Vec<(String, Secret)>, String> {
 /// The limits of a pool under a configuration.
 pub fn pool_limits(config: &Config, key: &PoolKey) -> Limits {
     let settings = &config.settings;
-    let Some(entry) = config.database(&key.database) else { return Limits::default() };
+    let Some(entry) = config.database(&key.database) else {
+        return Limits::default();
+    };
     let (database, user) = (entry.database, &*key.user);
     Limits {
         size: config.pool_size(database, user),
-        min_size: if key.kind == Kind::Normal { config.min_pool_size(database) } else { 0 },
+        min_size: if key.kind == Kind::Normal {
+            config.min_pool_size(database)
+        } else {
+            0
+        },
         reserve_size: config.reserve_pool_size(database, user),
         reserve_delay: settings.reserve_pool_timeout,
         wait_timeout: config.query_wait_timeout(database, user),
@@ -137,7 +152,11 @@ pub fn set_caps(config: &Config, key: &PoolKey, pools: &mut Pools) {
         let max = config.max_db_connections(entry.database);
         pools.set_database_cap(&key.database, max, Instant::now());
     }
-    pools.set_user_cap(&key.user, config.max_user_connections(&key.user), Instant::now());
+    pools.set_user_cap(
+        &key.user,
+        config.max_user_connections(&key.user),
+        Instant::now(),
+    );
 }
 
 /// Puts a configuration in force in the place of the old one: all of it, or, if anything in it is
@@ -152,7 +171,10 @@ pub fn reload(shared: &Shared, source: &Source) -> Result<String, Vec<String>> {
     let old = shared.config.load_full();
     let difference = pgweir_config::difference(&old, &config);
     for setting in &difference.needs_restart {
-        tracing::warn!(setting, "changed in the configuration, takes effect only after a restart");
+        tracing::warn!(
+            setting,
+            "changed in the configuration, takes effect only after a restart"
+        );
     }
     let config = old.reloaded(config);
     shared.tls.store(Arc::new(tls));
@@ -161,7 +183,10 @@ pub fn reload(shared: &Shared, source: &Source) -> Result<String, Vec<String>> {
     for database in &difference.databases_removed {
         remove(shared, database);
     }
-    let changed = difference.databases_changed.iter().filter(|changed| changed.reconnect);
+    let changed = difference
+        .databases_changed
+        .iter()
+        .filter(|changed| changed.reconnect);
     for changed in changed {
         reconnect(shared, Some(&changed.name));
     }
@@ -177,7 +202,10 @@ pub fn apply(shared: &Shared, config: Config) {
     crate::log::set_level(&config.settings);
     shared.config.store(Arc::clone(&config));
     let mut pools = shared.pools.lock();
-    let all: Vec<_> = pools.iter().map(|pool| (pool.id, pool.key.clone())).collect();
+    let all: Vec<_> = pools
+        .iter()
+        .map(|pool| (pool.id, pool.key.clone()))
+        .collect();
     for (pool, key) in all {
         pools.set_limits(pool, pool_limits(&config, &key), Instant::now());
         set_caps(&config, &key, &mut pools);
@@ -188,7 +216,10 @@ pub fn apply(shared: &Shared, config: Config) {
 }
 
 fn remove(shared: &Shared, database: &str) {
-    shared.pools.lock().remove_database(database, Instant::now());
+    shared
+        .pools
+        .lock()
+        .remove_database(database, Instant::now());
     let database: Arc<str> = database.into();
     for worker in 0..shared.workers() {
         let (reply, _) = tokio::sync::oneshot::channel();
@@ -220,9 +251,15 @@ pub fn reconnect(shared: &Shared, database: Option<&str>) {
 
 fn summary(difference: &pgweir_config::Difference) -> String {
     fn changed(all: &[pgweir_config::Changed]) -> Vec<String> {
-        all.iter().map(|changed| format!("{} ({})", changed.name, changed.keys.join(", "))).collect()
+        all.iter()
+            .map(|changed| format!("{} ({})", changed.name, changed.keys.join(", ")))
+            .collect()
     }
-    let settings = difference.settings.iter().map(ToString::to_string).collect();
+    let settings = difference
+        .settings
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let all: [(&str, Vec<String>); 7] = [
         ("settings", settings),
         ("databases added", difference.databases_added.clone()),
@@ -233,6 +270,12 @@ fn summary(difference: &pgweir_config::Difference) -> String {
         ("users changed", changed(&difference.users_changed)),
     ];
     let named = all.iter().filter(|(_, names)| !names.is_empty());
-    let parts: Vec<String> = named.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
-    if parts.is_empty() { "nothing changed".to_owned() } else { parts.join("; ") }
+    let parts: Vec<String> = named
+        .map(|(what, names)| format!("{what}: {}", names.join(", ")))
+        .collect();
+    if parts.is_empty() {
+        "nothing changed".to_owned()
+    } else {
+        parts.join("; ")
+    }
 }

@@ -28,7 +28,12 @@ pub struct Report {
 impl Report {
     /// An error without detail and hint.
     pub fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
-        Self { sqlstate, message: message.into(), detail: None, hint: None }
+        Self {
+            sqlstate,
+            message: message.into(),
+            detail: None,
+            hint: None,
+        }
     }
 
     /// The same with figures.
@@ -133,7 +138,9 @@ pub fn client_closed(shared: &Shared, client: &ClientShared, reason: &str) {
             peer = %client.peer,
             "closing because: {reason} (age={age}s)"
         ),
-        None => tracing::info!(client = client.id, peer = %client.peer, "closing because: {reason} (age={age}s)"),
+        None => {
+            tracing::info!(client = client.id, peer = %client.peer, "closing because: {reason} (age={age}s)")
+        }
     }
 }
 
@@ -188,6 +195,11 @@ pub fn server_closed(shared: &Shared, facts: &ServerFacts, reason: &str) {
 }
 
 /// A server refused a connection, or could not be reached.
-pub fn connect_failed(database: &Arc<str>, user: &Arc<str>, host: &str, error: &crate::connect::Error) {
+pub fn connect_failed(
+    database: &Arc<str>,
+    user: &Arc<str>,
+    host: &str,
+    error: &crate::connect::Error,
+) {
     tracing::warn!(%database, %user, host, "server login failed: {error}");
 }

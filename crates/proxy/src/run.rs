@@ -89,16 +89,27 @@ pub fn run(source: &Source) -> Result<(), Error> {
     Ok(())
 }
 
-type Started = (Arc<Shared>, mpsc::UnboundedReceiver<Order>, Vec<JoinHandle<()>>);
+type Started = (
+    Arc<Shared>,
+    mpsc::UnboundedReceiver<Order>,
+    Vec<JoinHandle<()>>,
+);
 
 fn start_workers(loaded: Loaded) -> io::Result<Started> {
     let wanted = usize::from(loaded.config.settings.workers);
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     // The cancel keys have seven bits for the worker.
     let count = if wanted == 0 { available } else { wanted }.clamp(1, 127);
-    let (senders, mailboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+    let (senders, mailboxes): (Vec<_>, Vec<_>) =
+        (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let (order, orders) = mpsc::unbounded_channel();
-    let shared = Shared::new(Arc::new(loaded.config), loaded.users, loaded.tls, senders, order);
+    let shared = Shared::new(
+        Arc::new(loaded.config),
+        loaded.users,
+        loaded.tls,
+        senders,
+        order,
+    );
     let mut threads = Vec::new();
     for (number, mailbox) in mailboxes.into_iter().enumerate() {
         let shared = Arc::clone(&shared);
@@ -160,7 +171,11 @@ impl Signals {
     }
 }
 
-async fn serve(shared: &Arc<Shared>, source: &Source, orders: &mut mpsc::UnboundedReceiver<Order>) -> io::Result<()> {
+async fn serve(
+    shared: &Arc<Shared>,
+    source: &Source,
+    orders: &mut mpsc::UnboundedReceiver<Order>,
+) -> io::Result<()> {
     let mut signals = Signals::new()?;
     let mut descent: Option<Descent> = None;
     let mut look = tokio::time::interval(Duration::from_millis(100));
@@ -206,7 +221,10 @@ async fn serve(shared: &Arc<Shared>, source: &Source, orders: &mut mpsc::Unbound
             }
             descent = Some(Descent::begin(shared, how, cause));
         }
-        if descent.as_ref().is_some_and(|descent| descent.is_over(shared)) {
+        if descent
+            .as_ref()
+            .is_some_and(|descent| descent.is_over(shared))
+        {
             return Ok(());
         }
     }
@@ -228,7 +246,11 @@ fn reload(shared: &Shared, source: &Source) -> Result<(), String> {
 }
 
 fn set(shared: &Shared, key: &str, value: &str) -> Result<(), String> {
-    let config = shared.config.load().set(key, value).map_err(|mistake| mistake.to_string())?;
+    let config = shared
+        .config
+        .load()
+        .set(key, value)
+        .map_err(|mistake| mistake.to_string())?;
     crate::reload::apply(shared, config);
     Ok(())
 }
@@ -254,12 +276,19 @@ impl Descent {
             }
         }
         let timeout = shared.config.load().settings.shutdown_timeout;
-        let deadline = if timeout.is_zero() { None } else { Some(Instant::now() + timeout) };
+        let deadline = if timeout.is_zero() {
+            None
+        } else {
+            Some(Instant::now() + timeout)
+        };
         Self { how, deadline }
     }
 
     fn is_over(&self, shared: &Shared) -> bool {
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
             tracing::warn!("shutdown_timeout is over, dropping what is left");
             return true;
         }
@@ -291,4 +320,3 @@ fn raise(open: &watch::Sender<Open>, to: Open) {
         less
     });
 }
-

@@ -32,7 +32,10 @@ impl Drop for Entry {
 /// Begins to serve a connection that was accepted for this worker.
 pub fn start(worker: &Rc<Worker>, accepted: Accepted) {
     let client = worker.enroll(accepted.peer, accepted.local);
-    let entry = Entry { worker: Rc::clone(worker), client };
+    let entry = Entry {
+        worker: Rc::clone(worker),
+        client,
+    };
     let mut stream = Stream::Plain(accepted.socket);
     if stream.attach().is_err() {
         return;
@@ -60,7 +63,15 @@ pub fn start(worker: &Rc<Worker>, accepted: Accepted) {
 }
 
 async fn log_in(entry: Entry, stream: Stream) -> Option<(Entry, Box<Ready>)> {
-    let timeout = or_for_ever(entry.worker.shared.config.load().settings.client_login_timeout);
+    let timeout = or_for_ever(
+        entry
+            .worker
+            .shared
+            .config
+            .load()
+            .settings
+            .client_login_timeout,
+    );
     let login = Box::pin(login::run(&entry.worker, &entry.client, stream));
     match tokio::time::timeout(timeout, login).await {
         Ok(Ok(ready)) => {
@@ -92,7 +103,12 @@ async fn converse(entry: Entry, relay: Relay) {
 }
 
 async fn end(entry: &Entry, rest: Rest, session_mode: bool) {
-    let Rest { end, mut stream, leased, writable } = rest;
+    let Rest {
+        end,
+        mut stream,
+        leased,
+        writable,
+    } = rest;
     let worker = &entry.worker;
     *entry.client.link.borrow_mut() = None;
     let (told, reason, server_is_well) = judge(end);
@@ -134,7 +150,11 @@ fn judge(end: End) -> (Option<Told>, &'static str, bool) {
     match end {
         End::Terminated => (None, "client close request", true),
         End::ClientLost(_) => (None, "client unexpected eof", true),
-        End::Refused(refusal) => (told(Report::refusal(&refusal)), "client broke the protocol", true),
+        End::Refused(refusal) => (
+            told(Report::refusal(&refusal)),
+            "client broke the protocol",
+            true,
+        ),
         End::Killed(kill) => (told(Report::kill(kill)), "killed", true),
         End::NoServer(why) => (told(Report::no_server(&why)), "no server connection", true),
         End::TransactionInStatementMode => {
@@ -148,13 +168,23 @@ fn judge(end: End) -> (Option<Told>, &'static str, bool) {
             }
             (told(report), "server conn crashed?", false)
         }
-        End::ServerBroke(error) => {
-            (told(Report::new("08P01", error.to_string())), "server broke the protocol", false)
-        }
+        End::ServerBroke(error) => (
+            told(Report::new("08P01", error.to_string())),
+            "server broke the protocol",
+            false,
+        ),
         End::BadSetting(body) => {
             let mut message = Vec::new();
-            pgweir_wire::encode::frame(pgweir_wire::tag::backend::ERROR_RESPONSE, &body, &mut message);
-            (Some(Told::Server(message)), "invalid server parameter", false)
+            pgweir_wire::encode::frame(
+                pgweir_wire::tag::backend::ERROR_RESPONSE,
+                &body,
+                &mut message,
+            );
+            (
+                Some(Told::Server(message)),
+                "invalid server parameter",
+                false,
+            )
         }
     }
 }

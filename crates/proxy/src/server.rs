@@ -121,7 +121,13 @@ impl ServerConn {
             parked: RefCell::new(None),
             close_needed: Cell::new(false),
         };
-        Self { stream, session, held: Vec::new(), backlog: Backlog::default(), shared: Rc::new(shared) }
+        Self {
+            stream,
+            session,
+            held: Vec::new(),
+            backlog: Backlog::default(),
+            shared: Rc::new(shared),
+        }
     }
 
     /// Its identity in the pool.

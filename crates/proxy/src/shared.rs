@@ -51,7 +51,10 @@ impl Limits {
             max_prepared_statements: settings.max_prepared_statements as usize,
             reset_query: settings.server_reset_query.clone().into_bytes(),
             reset_always: settings.server_reset_query_always,
-            check_query: settings.server_check_query.text().map(|text| text.as_bytes().to_vec()),
+            check_query: settings
+                .server_check_query
+                .text()
+                .map(|text| text.as_bytes().to_vec()),
             connect_timeout: or_for_ever(settings.server_connect_timeout),
             cancel_timeout: or_for_ever(settings.cancel_wait_timeout),
             source,
@@ -77,7 +80,11 @@ impl Limits {
 
 /// A timeout of zero means none; a day is as good as none and always representable.
 pub fn or_for_ever(timeout: Duration) -> Duration {
-    if timeout.is_zero() { Duration::from_secs(86_400) } else { timeout }
+    if timeout.is_zero() {
+        Duration::from_secs(86_400)
+    } else {
+        timeout
+    }
 }
 
 /// Secrets of the users, from the configuration and `auth_file`.
@@ -114,7 +121,7 @@ impl Drop for Admission {
 }
 
 /// Statistics of one database: each worker's counters, and the last averages.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DatabaseStats {
     /// One for each worker.
     pub workers: Vec<Arc<Stats>>,
@@ -127,7 +134,9 @@ pub struct DatabaseStats {
 impl DatabaseStats {
     /// Sum over the workers.
     pub fn totals(&self) -> Totals {
-        self.workers.iter().fold(Totals::default(), |sum, stats| sum.plus(&stats.totals()))
+        self.workers
+            .iter()
+            .fold(Totals::default(), |sum, stats| sum.plus(&stats.totals()))
     }
 }
 
@@ -155,6 +164,8 @@ pub struct Shared {
     pub hosts: Mutex<HashMap<Arc<str>, Hosts>>,
     /// Counters by database.
     pub stats: Mutex<std::collections::BTreeMap<Arc<str>, DatabaseStats>>,
+    /// The same for all databases together; its `workers` are empty.
+    pub overall: Mutex<DatabaseStats>,
     /// When the averages were last taken.
     pub averaged: Mutex<Instant>,
     /// Which sockets accept.
@@ -191,6 +202,7 @@ impl Shared {
             scram_keys: Mutex::default(),
             hosts: Mutex::default(),
             stats: Mutex::default(),
+            overall: Mutex::default(),
             averaged: Mutex::new(Instant::now()),
             open: watch::Sender::new(Open::Everything),
             orders,
@@ -220,7 +232,10 @@ impl Shared {
     /// The worker with the fewest clients; it counts one more from now on.
     pub fn least_busy(&self) -> WorkerId {
         let loads = self.busy.iter().map(|busy| busy.load(Relaxed));
-        let (worker, _) = loads.enumerate().min_by_key(|(_, load)| *load).unwrap_or((0, 0));
+        let (worker, _) = loads
+            .enumerate()
+            .min_by_key(|(_, load)| *load)
+            .unwrap_or((0, 0));
         self.busy[worker].fetch_add(1, Relaxed);
         WorkerId(worker as u16)
     }
@@ -253,7 +268,8 @@ impl Shared {
         let in_database = admissions.databases.get(database).copied().unwrap_or(0);
         let of_user = admissions.users.get(user).copied().unwrap_or(0);
         let entry = config.database(database);
-        let in_database_max = entry.map_or(0, |entry| config.max_db_client_connections(entry.database));
+        let in_database_max =
+            entry.map_or(0, |entry| config.max_db_client_connections(entry.database));
         let full = |count: u32, limit: u32| limit > 0 && count >= limit;
         let refuse = |text: &str, count: u32, setting: &str| {
             Err(Report::new("53300", text)
@@ -277,9 +293,16 @@ impl Shared {
         }
         let (database, user): (Arc<str>, Arc<str>) = (database.into(), user.into());
         admissions.total += 1;
-        *admissions.databases.entry(Arc::clone(&database)).or_default() += 1;
+        *admissions
+            .databases
+            .entry(Arc::clone(&database))
+            .or_default() += 1;
         *admissions.users.entry(Arc::clone(&user)).or_default() += 1;
-        Ok(Admission { shared: Arc::clone(self), database, user })
+        Ok(Admission {
+            shared: Arc::clone(self),
+            database,
+            user,
+        })
     }
 
     /// How many clients there are, those of the console not counted.
@@ -297,11 +320,13 @@ impl Shared {
     pub fn stats_of(&self, database: &str, worker: WorkerId) -> Arc<Stats> {
         let mut stats = self.stats.lock();
         let workers = self.workers();
-        let entry = stats.entry(database.into()).or_insert_with(|| DatabaseStats {
-            workers: (0..workers).map(|_| Arc::default()).collect(),
-            before: Totals::default(),
-            averages: Totals::default(),
-        });
+        let entry = stats
+            .entry(database.into())
+            .or_insert_with(|| DatabaseStats {
+                workers: (0..workers).map(|_| Arc::default()).collect(),
+                before: Totals::default(),
+                averages: Totals::default(),
+            });
         Arc::clone(&entry.workers[usize::from(worker.0)])
     }
 }
@@ -309,9 +334,17 @@ impl Shared {
 /// The key of the pool that serves clients of this database and user.
 pub fn pool_key(config: &Config, database: &str, user: &str, kind: Kind) -> Option<PoolKey> {
     let entry = config.database(database)?;
-    let hosts: Vec<String> = hosts(config, entry.database).iter().map(ToString::to_string).collect();
+    let hosts: Vec<String> = hosts(config, entry.database)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let user = entry.pool_user(user);
-    Some(PoolKey { database: database.into(), user: user.into(), host: hosts.join(",").into(), kind })
+    Some(PoolKey {
+        database: database.into(),
+        user: user.into(),
+        host: hosts.join(",").into(),
+        kind,
+    })
 }
 
 /// Where a database lies: without `hosts`, as with libpq, behind the Unix socket.

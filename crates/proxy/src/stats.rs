@@ -200,12 +200,18 @@ mod tests {
     fn averages_are_per_second_and_per_event() {
         let stats = Stats::default();
         for _ in 0..10 {
-            let counts = Counts { queries: 1, transactions: 1, ..Counts::default() };
+            let counts = Counts {
+                queries: 1,
+                transactions: 1,
+                ..Counts::default()
+            };
             stats.query_done(&counts, Duration::from_micros(300));
             stats.transaction_done(Duration::from_micros(500));
             stats.received(100);
         }
-        let averages = stats.totals().averages(&Totals::default(), Duration::from_secs(2));
+        let averages = stats
+            .totals()
+            .averages(&Totals::default(), Duration::from_secs(2));
         assert_eq!((averages.queries, averages.received), (5, 500));
         assert_eq!((averages.query_us, averages.transaction_us), (300, 500));
     }

@@ -69,7 +69,11 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -123,16 +127,23 @@ impl Stream {
 
     /// `TLSv1.3/TLS_AES_256_GCM_SHA384`, or nothing for a plain one.
     pub fn tls_description(&self) -> String {
-        let Self::Tls(stream) = self else { return String::new() };
+        let Self::Tls(stream) = self else {
+            return String::new();
+        };
         let (_, connection) = stream.get_ref();
         let version = match connection.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
             _ => "TLS",
         };
-        let suite = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+        let suite = connection
+            .negotiated_cipher_suite()
+            .map(|suite| format!("{:?}", suite.suite()));
         // rustls names the suites of TLS 1.3 TLS13_…, IANA and OpenSSL TLS_….
-        format!("{version}/{}", suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1))
+        format!(
+            "{version}/{}",
+            suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1)
+        )
     }
 
     fn socket_ref(&self) -> &Socket {
@@ -349,7 +360,11 @@ impl Backlog {
         if written < batch.len() {
             batch.copy_after(input, written, &mut self.bytes);
         }
-        if self.unflushed || !self.bytes.is_empty() { self.drain(cx, stream) } else { Ok(()) }
+        if self.unflushed || !self.bytes.is_empty() {
+            self.drain(cx, stream)
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes what waits, as far as the kernel takes it.

@@ -21,7 +21,9 @@ pub fn sweep(worker: &Rc<Worker>) {
     worker.check_idle(now);
     let config = worker.shared.config.load();
     for client in worker.clients() {
-        let Some(login) = client.login.borrow().clone() else { continue };
+        let Some(login) = client.login.borrow().clone() else {
+            continue;
+        };
         if login.console {
             continue;
         }
@@ -29,18 +31,26 @@ pub fn sweep(worker: &Rc<Worker>) {
         let over = |limit: Duration, time: Duration| !limit.is_zero() && time > limit;
         let why = match client.state.get() {
             ClientState::Login => None,
-            ClientState::Idle => over(config.client_idle_timeout(&login.user), in_state).then_some(Kill::ClientIdle),
+            ClientState::Idle => {
+                over(config.client_idle_timeout(&login.user), in_state).then_some(Kill::ClientIdle)
+            }
             ClientState::InTransaction => {
-                over(config.idle_transaction_timeout(&login.user), in_state).then_some(Kill::IdleTransaction)
+                over(config.idle_transaction_timeout(&login.user), in_state)
+                    .then_some(Kill::IdleTransaction)
             }
             ClientState::Active | ClientState::Waiting => {
                 let time = now.saturating_duration_since(client.request_time.get());
                 over(config.query_timeout(&login.user), time).then_some(Kill::Query)
             }
         };
-        let transaction = client.transaction_since.get().map(|since| now.saturating_duration_since(since));
+        let transaction = client
+            .transaction_since
+            .get()
+            .map(|since| now.saturating_duration_since(since));
         let why = why.or_else(|| {
-            transaction.is_some_and(|time| over(config.transaction_timeout(&login.user), time)).then_some(Kill::Transaction)
+            transaction
+                .is_some_and(|time| over(config.transaction_timeout(&login.user), time))
+                .then_some(Kill::Transaction)
         });
         if let Some(why) = why {
             client.kill(why);

@@ -100,17 +100,28 @@ impl Tls {
             front(settings, &provider).map_err(&mut note).ok()
         };
         let roots = roots(settings).map_err(&mut note);
-        let identity = match (&settings.server_tls_cert_file, &settings.server_tls_key_file) {
+        let identity = match (
+            &settings.server_tls_cert_file,
+            &settings.server_tls_key_file,
+        ) {
             (Some(certificate), Some(key)) => identity(certificate, key).map_err(&mut note).ok(),
             (None, None) => None,
             _ => {
-                note(Error::Settings("server_tls_cert_file and server_tls_key_file go together"));
+                note(Error::Settings(
+                    "server_tls_cert_file and server_tls_key_file go together",
+                ));
                 None
             }
         };
         let client_mode = settings.client_tls_sslmode;
         match roots {
-            Ok(roots) if errors.is_empty() => Ok(Self { client_mode, front, roots, identity, provider }),
+            Ok(roots) if errors.is_empty() => Ok(Self {
+                client_mode,
+                front,
+                roots,
+                identity,
+                provider,
+            }),
             _ => Err(errors),
         }
     }
@@ -122,7 +133,10 @@ impl Tls {
 
     /// Whether clients on TCP have to.
     pub fn requires(&self) -> bool {
-        matches!(self.client_mode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull)
+        matches!(
+            self.client_mode,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull
+        )
     }
 
     /// The handshake with a client; gives our certificate too. `direct`: the client began with
@@ -130,12 +144,21 @@ impl Tls {
     ///
     /// # Errors
     /// When it fails; nothing can be said to the client any more.
-    pub async fn accept<S>(&self, stream: S, direct: bool) -> Result<(server::TlsStream<S>, Vec<u8>), Error>
+    pub async fn accept<S>(
+        &self,
+        stream: S,
+        direct: bool,
+    ) -> Result<(server::TlsStream<S>, Vec<u8>), Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let front = self.front.as_ref().ok_or(Error::Settings("client_tls_sslmode is disable"))?;
-        let stream = TlsAcceptor::from(Arc::clone(&front.config)).accept(stream).await?;
+        let front = self
+            .front
+            .as_ref()
+            .ok_or(Error::Settings("client_tls_sslmode is disable"))?;
+        let stream = TlsAcceptor::from(Arc::clone(&front.config))
+            .accept(stream)
+            .await?;
         // Else a browser, say, could be led to send us its secrets (CVE-2021-3618).
         if direct && stream.get_ref().1.alpn_protocol() != Some(ALPN) {
             return Err(Error::Alpn);
@@ -147,35 +170,58 @@ impl Tls {
     ///
     /// # Errors
     /// When it fails, or the server's certificate is not what `mode` asks for.
-    pub async fn connect<S>(&self, mode: SslMode, stream: S, host: &str) -> Result<client::TlsStream<S>, Error>
+    pub async fn connect<S>(
+        &self,
+        mode: SslMode,
+        stream: S,
+        host: &str,
+    ) -> Result<client::TlsStream<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         // With authorities given, libpq's "require" behaves like "verify-ca".
-        let mode = if mode == SslMode::Require && self.roots.from_file { SslMode::VerifyCa } else { mode };
-        let verifier = ServerVerifier::new(mode, &self.roots.certificates, Arc::clone(&self.provider))?;
+        let mode = if mode == SslMode::Require && self.roots.from_file {
+            SslMode::VerifyCa
+        } else {
+            mode
+        };
+        let verifier =
+            ServerVerifier::new(mode, &self.roots.certificates, Arc::clone(&self.provider))?;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &self.identity {
-            Some(identity) => builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?,
+            Some(identity) => {
+                builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?
+            }
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.resumption = rustls::client::Resumption::disabled();
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Name(host.to_owned()))?;
-        Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|_| Error::Name(host.to_owned()))?;
+        Ok(TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await?)
     }
 }
 
 /// The certificate that a server has shown, in DER.
 pub fn peer_certificate<S>(stream: &client::TlsStream<S>) -> Option<Vec<u8>> {
-    stream.get_ref().1.peer_certificates()?.first().map(|certificate| certificate.to_vec())
+    stream
+        .get_ref()
+        .1
+        .peer_certificates()?
+        .first()
+        .map(|certificate| certificate.to_vec())
 }
 
 fn front(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Front, Error> {
-    let (Some(certificate), Some(key)) = (&settings.client_tls_cert_file, &settings.client_tls_key_file) else {
+    let (Some(certificate), Some(key)) = (
+        &settings.client_tls_cert_file,
+        &settings.client_tls_key_file,
+    ) else {
         return Err(Error::Settings(
             "client_tls_sslmode needs client_tls_cert_file and client_tls_key_file",
         ));
@@ -189,27 +235,38 @@ fn front(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Front, E
         .with_protocol_versions(&versions(&settings.client_tls_protocols))?;
     let builder = if settings.client_tls_sslmode.verifies() {
         let Some(path) = &settings.client_tls_ca_file else {
-            return Err(Error::Settings("client_tls_sslmode verify-ca and verify-full need client_tls_ca_file"));
+            return Err(Error::Settings(
+                "client_tls_sslmode verify-ca and verify-full need client_tls_ca_file",
+            ));
         };
         let mut roots = RootCertStore::empty();
         for authority in certificates(path)? {
             roots.add(authority)?;
         }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .build()
-            .map_err(|error| Error::File { path: path.clone(), what: error.to_string() })?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+                .build()
+                .map_err(|error| Error::File {
+                    path: path.clone(),
+                    what: error.to_string(),
+                })?;
         builder.with_client_cert_verifier(verifier)
     } else {
         builder.with_no_client_auth()
     };
-    let mut config = builder.with_single_cert(identity.chain, identity.key).map_err(|error| Error::File {
-        path: certificate.clone(),
-        what: format!("{error} (is {} its key?)", key.display()),
-    })?;
+    let mut config = builder
+        .with_single_cert(identity.chain, identity.key)
+        .map_err(|error| Error::File {
+            path: certificate.clone(),
+            what: format!("{error} (is {} its key?)", key.display()),
+        })?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     // PostgreSQL's clients never resume; a ticket is a write for nothing.
     config.send_tls13_tickets = 0;
-    Ok(Front { config: Arc::new(config), leaf })
+    Ok(Front {
+        config: Arc::new(config),
+        leaf,
+    })
 }
 
 fn versions(protocols: &TlsProtocols) -> Vec<&'static SupportedProtocolVersion> {
@@ -225,11 +282,17 @@ fn versions(protocols: &TlsProtocols) -> Vec<&'static SupportedProtocolVersion> 
 
 fn roots(settings: &Settings) -> Result<Roots, Error> {
     match &settings.server_tls_ca_file {
-        Some(path) => Ok(Roots { certificates: certificates(path)?, from_file: true }),
-        None if settings.server_tls_sslmode.verifies() => {
-            Ok(Roots { certificates: files::system_authorities(), from_file: false })
-        }
-        None => Ok(Roots { certificates: Vec::new(), from_file: false }),
+        Some(path) => Ok(Roots {
+            certificates: certificates(path)?,
+            from_file: true,
+        }),
+        None if settings.server_tls_sslmode.verifies() => Ok(Roots {
+            certificates: files::system_authorities(),
+            from_file: false,
+        }),
+        None => Ok(Roots {
+            certificates: Vec::new(),
+            from_file: false,
+        }),
     }
 }
-

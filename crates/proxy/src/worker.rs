@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use pgweir_pool::{
-    Action, ClientId, ConnId, Kind, Lease, Permit, PoolId, Pools, Refusal, Release, Take, Ticket, WorkerId,
+    Action, ClientId, ConnId, Kind, Lease, Permit, PoolId, Pools, Refusal, Release, Take, Ticket,
+    WorkerId,
 };
 use pgweir_session::Batch;
 use slab::Slab;
@@ -162,7 +163,11 @@ impl Worker {
             limits: RefCell::new(Limits::of(config)),
             id,
             shared,
-            scratch: RefCell::new(Scratch { buffer, to_server: Batch::new(), to_client: Batch::new() }),
+            scratch: RefCell::new(Scratch {
+                buffer,
+                to_server: Batch::new(),
+                to_client: Batch::new(),
+            }),
             clients: RefCell::default(),
             generation: Cell::new(0),
             idle: RefCell::default(),
@@ -189,17 +194,33 @@ impl Worker {
         match mail {
             Mail::Accept(accepted) => crate::serve::start(self, accepted),
             Mail::Open(permit) => crate::connect::start(self, permit),
-            Mail::Hand { client, ticket, lease } => self.send_off(client, ticket, lease),
-            Mail::Arrive { client, ticket, lease, parcel } => self.arrive(client, ticket, lease, parcel),
+            Mail::Hand {
+                client,
+                ticket,
+                lease,
+            } => self.send_off(client, ticket, lease),
+            Mail::Arrive {
+                client,
+                ticket,
+                lease,
+                parcel,
+            } => self.arrive(client, ticket, lease, parcel),
             Mail::Slot { client, lease } => self.deliver_slot(client, self.id, lease),
-            Mail::Refuse { client, ticket, why } => self.refuse(client, ticket, why),
+            Mail::Refuse {
+                client,
+                ticket,
+                why,
+            } => self.refuse(client, ticket, why),
             Mail::Close { conn, reason } => self.close_idle(conn, reason),
             Mail::Cancel { place, key, done } => crate::cancel::pass_on(self, place, &key, done),
             Mail::View(reply) => drop(reply.send(WorkerView::of(self))),
             Mail::Kill { whom, why, reply } => drop(reply.send(self.kill(&whom, why))),
             Mail::Reconnect(database) => {
                 for server in self.servers.borrow().values() {
-                    if database.as_ref().is_none_or(|name| *name == server.facts.database) {
+                    if database
+                        .as_ref()
+                        .is_none_or(|name| *name == server.facts.database)
+                    {
                         server.close_needed.set(true);
                     }
                 }
@@ -213,8 +234,15 @@ impl Worker {
     fn shut_down(&self) {
         use crate::client::ClientState;
         for client in self.clients() {
-            let busy = matches!(client.state.get(), ClientState::Active | ClientState::InTransaction);
-            let console = client.login.borrow().as_ref().is_some_and(|login| login.console);
+            let busy = matches!(
+                client.state.get(),
+                ClientState::Active | ClientState::InTransaction
+            );
+            let console = client
+                .login
+                .borrow()
+                .as_ref()
+                .is_some_and(|login| login.console);
             if !busy && !console {
                 client.kill(Kill::Shutdown);
             }
@@ -236,7 +264,9 @@ impl Worker {
 
     /// A connection that is no pool's, for SHOW SERVERS.
     pub fn register(&self, server: &Rc<ServerShared>) {
-        self.servers.borrow_mut().insert(server.facts.conn, Rc::clone(server));
+        self.servers
+            .borrow_mut()
+            .insert(server.facts.conn, Rc::clone(server));
     }
 
     /// It is closed.
@@ -271,7 +301,12 @@ impl Worker {
                     self.shared.mail(worker, Mail::Open(permit));
                 }
             }
-            Action::Hand { client, to, ticket, lease } => {
+            Action::Hand {
+                client,
+                to,
+                ticket,
+                lease,
+            } => {
                 let here = self.idle.borrow_mut().remove(&lease.conn());
                 match here {
                     Some(conn) if to == self.id => {
@@ -282,22 +317,45 @@ impl Worker {
                     None if self.is_slot(&lease) => self.deliver_slot(client, to, lease),
                     None => {
                         let from = lease.worker();
-                        self.shared.mail(from, Mail::Hand { client, ticket: Some(ticket), lease });
+                        self.shared.mail(
+                            from,
+                            Mail::Hand {
+                                client,
+                                ticket: Some(ticket),
+                                lease,
+                            },
+                        );
                     }
                 }
             }
-            Action::Close { conn, worker, reason } => {
+            Action::Close {
+                conn,
+                worker,
+                reason,
+            } => {
                 if worker == self.id {
                     self.close_idle(conn, reason);
                 } else {
                     self.shared.mail(worker, Mail::Close { conn, reason });
                 }
             }
-            Action::Fail { client, to, ticket, why } => {
+            Action::Fail {
+                client,
+                to,
+                ticket,
+                why,
+            } => {
                 if to == self.id {
                     self.refuse(client, ticket, why);
                 } else {
-                    self.shared.mail(to, Mail::Refuse { client, ticket, why });
+                    self.shared.mail(
+                        to,
+                        Mail::Refuse {
+                            client,
+                            ticket,
+                            why,
+                        },
+                    );
                 }
             }
         }
@@ -307,13 +365,21 @@ impl Worker {
     pub fn take(self: &Rc<Self>, pool: PoolId, client: &ClientShared, now: Instant) -> Taken {
         match self.pools(|pools| pools.take(pool, self.id, client.client_id(), now)) {
             Take::Lease(lease) => match self.idle.borrow_mut().remove(&lease.conn()) {
-                Some(conn) => {
-                    Taken::Lease(Box::new(Leased::new(conn, Guard::new(lease, Rc::clone(self)))))
-                }
+                Some(conn) => Taken::Lease(Box::new(Leased::new(
+                    conn,
+                    Guard::new(lease, Rc::clone(self)),
+                ))),
                 None => {
                     let from = lease.worker();
                     let client = client.client_id();
-                    self.shared.mail(from, Mail::Hand { client, ticket: None, lease });
+                    self.shared.mail(
+                        from,
+                        Mail::Hand {
+                            client,
+                            ticket: None,
+                            lease,
+                        },
+                    );
                     Taken::Waiting
                 }
             },
@@ -358,7 +424,9 @@ impl Worker {
     /// A connection that was just opened.
     pub fn opened(self: &Rc<Self>, conn: ServerConn, permit: Permit, now: Instant) {
         let id = conn.conn();
-        self.servers.borrow_mut().insert(id, Rc::clone(&conn.shared));
+        self.servers
+            .borrow_mut()
+            .insert(id, Rc::clone(&conn.shared));
         self.idle.borrow_mut().insert(id, conn);
         self.pools(|pools| pools.opened(permit, now));
     }
@@ -410,7 +478,15 @@ impl Worker {
             Some(conn) => self.ship(client, ticket, lease, conn),
             None => {
                 let to = Place::of(client).worker;
-                self.shared.mail(to, Mail::Arrive { client, ticket, lease, parcel: None });
+                self.shared.mail(
+                    to,
+                    Mail::Arrive {
+                        client,
+                        ticket,
+                        lease,
+                        parcel: None,
+                    },
+                );
             }
         }
     }
@@ -419,7 +495,15 @@ impl Worker {
         self.servers.borrow_mut().remove(&conn.conn());
         let parcel = conn.pack().ok().map(Box::new);
         let to = Place::of(client).worker;
-        self.shared.mail(to, Mail::Arrive { client, ticket, lease, parcel });
+        self.shared.mail(
+            to,
+            Mail::Arrive {
+                client,
+                ticket,
+                lease,
+                parcel,
+            },
+        );
     }
 
     fn arrive(
@@ -432,7 +516,9 @@ impl Worker {
         let guard = Guard::new(lease, Rc::clone(self));
         match parcel.map(|parcel| parcel.unpack()) {
             Some(Ok(conn)) => {
-                self.servers.borrow_mut().insert(conn.conn(), Rc::clone(&conn.shared));
+                self.servers
+                    .borrow_mut()
+                    .insert(conn.conn(), Rc::clone(&conn.shared));
                 self.deliver(client, ticket, Leased::new(conn, guard));
             }
             _ => {
@@ -488,7 +574,10 @@ impl Worker {
 
     fn refuse(self: &Rc<Self>, client: ClientId, ticket: Ticket, why: Refusal) {
         if let Some(client) = self.client(client)
-            && client.ticket.get().is_none_or(|expected| expected == ticket)
+            && client
+                .ticket
+                .get()
+                .is_none_or(|expected| expected == ticket)
         {
             client.ticket.set(None);
             *client.grant.borrow_mut() = Some(Grant::Refused(why));
@@ -512,7 +601,11 @@ impl Worker {
         let entry = clients.vacant_entry();
         let generation = self.generation.get().wrapping_add(1);
         self.generation.set(generation);
-        let place = Place { worker: self.id, slot: entry.key(), generation };
+        let place = Place {
+            worker: self.id,
+            slot: entry.key(),
+            generation,
+        };
         let client = Rc::new(ClientShared::new(place, self.shared.next_id(), peer, local));
         entry.insert(Rc::clone(&client));
         client
@@ -527,7 +620,10 @@ impl Worker {
     pub fn client(&self, id: ClientId) -> Option<Rc<ClientShared>> {
         let place = Place::of(id);
         let clients = self.clients.borrow();
-        clients.get(place.slot).filter(|client| client.place == place).cloned()
+        clients
+            .get(place.slot)
+            .filter(|client| client.place == place)
+            .cloned()
     }
 
     /// The client in a slot.
@@ -537,7 +633,11 @@ impl Worker {
 
     /// All clients.
     pub fn clients(&self) -> Vec<Rc<ClientShared>> {
-        self.clients.borrow().iter().map(|(_, client)| Rc::clone(client)).collect()
+        self.clients
+            .borrow()
+            .iter()
+            .map(|(_, client)| Rc::clone(client))
+            .collect()
     }
 
     /// All server connections that are here.

@@ -17,11 +17,17 @@ pub struct Identity {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn mistake(path: &Path, what: impl Into<String>) -> Error {
-    Error::File { path: path.to_owned(), what: what.into() }
+    Error::File {
+        path: path.to_owned(),
+        what: what.into(),
+    }
 }
 
 /// All certificates of a file.
@@ -33,7 +39,10 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> 
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let all = all.map_err(|error| mistake(path, format!("not a PEM file: {error}")))?;
     if all.is_empty() {
-        return Err(mistake(path, "no certificate in it (expected -----BEGIN CERTIFICATE-----)"));
+        return Err(mistake(
+            path,
+            "no certificate in it (expected -----BEGIN CERTIFICATE-----)",
+        ));
     }
     Ok(all)
 }

@@ -51,12 +51,19 @@ impl ServerVerifier {
                     "server_tls_sslmode verify-ca and verify-full need server_tls_ca_file, or authorities of the system",
                 ));
             }
-            let built = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider)).build();
+            let built =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
+                    .build();
             built.ok()
         } else {
             None
         };
-        Ok(Self { mode, chain, roots: roots.to_vec(), provider })
+        Ok(Self {
+            mode,
+            chain,
+            roots: roots.to_vec(),
+            provider,
+        })
     }
 
     fn check_chain(
@@ -107,7 +114,11 @@ impl ServerCertVerifier for ServerVerifier {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        lenient(self.mode, certificate, verify_tls12_signature(message, certificate, signature, algorithms))
+        lenient(
+            self.mode,
+            certificate,
+            verify_tls12_signature(message, certificate, signature, algorithms),
+        )
     }
 
     fn verify_tls13_signature(
@@ -117,11 +128,17 @@ impl ServerCertVerifier for ServerVerifier {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        lenient(self.mode, certificate, verify_tls13_signature(message, certificate, signature, algorithms))
+        lenient(
+            self.mode,
+            certificate,
+            verify_tls13_signature(message, certificate, signature, algorithms),
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -133,7 +150,10 @@ fn lenient(
     result: Result<HandshakeSignatureValid, rustls::Error>,
 ) -> Result<HandshakeSignatureValid, rustls::Error> {
     match result {
-        Err(_) if !mode.verifies() && rustls::server::ParsedCertificate::try_from(certificate).is_err() => {
+        Err(_)
+            if !mode.verifies()
+                && rustls::server::ParsedCertificate::try_from(certificate).is_err() =>
+        {
             Ok(HandshakeSignatureValid::assertion())
         }
         other => other,
@@ -154,7 +174,9 @@ fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), ru
     let validity = parsed.tbs_certificate().validity();
     let seconds = |time: &x509_cert::time::Time| time.to_unix_duration().as_secs();
     if now.as_secs() < seconds(&validity.not_before) {
-        return Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYet));
+        return Err(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidYet,
+        ));
     }
     if now.as_secs() > seconds(&validity.not_after) {
         return Err(rustls::Error::InvalidCertificate(CertificateError::Expired));
@@ -164,7 +186,10 @@ fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), ru
 
 /// libpq's rules (libpq-ssl): the alternative names count; without any of the kind that is asked
 /// for, the common name does.
-fn check_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), rustls::Error> {
+fn check_name(
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+) -> Result<(), rustls::Error> {
     let parsed = parse(certificate)?;
     let names = alternative_names(&parsed)?;
     let common = common_name(&parsed);
@@ -175,7 +200,9 @@ fn check_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result
     let wanted = name.to_str();
     let by_name = names.iter().any(|other| match other {
         GeneralName::DnsName(pattern) => matches_pattern(pattern.as_str(), &wanted),
-        GeneralName::IpAddress(bytes) => address.is_some_and(|address| is_address(bytes.as_bytes(), address)),
+        GeneralName::IpAddress(bytes) => {
+            address.is_some_and(|address| is_address(bytes.as_bytes(), address))
+        }
         _ => false,
     });
     let has_names = names.iter().any(|other| match other {
@@ -183,7 +210,10 @@ fn check_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result
         GeneralName::IpAddress(_) => address.is_some(),
         _ => false,
     });
-    let by_common = !has_names && common.as_deref().is_some_and(|common| matches_pattern(common, &wanted));
+    let by_common = !has_names
+        && common
+            .as_deref()
+            .is_some_and(|common| matches_pattern(common, &wanted));
     if by_name || by_common {
         return Ok(());
     }
@@ -195,17 +225,33 @@ fn check_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result
 
 fn alternative_names(certificate: &Certificate) -> Result<Vec<GeneralName>, rustls::Error> {
     let bad = |_| rustls::Error::InvalidCertificate(CertificateError::BadEncoding);
-    let found = certificate.tbs_certificate().get_extension::<SubjectAltName>().map_err(bad)?;
+    let found = certificate
+        .tbs_certificate()
+        .get_extension::<SubjectAltName>()
+        .map_err(bad)?;
     Ok(found.map(|(_, names)| names.0).unwrap_or_default())
 }
 
 fn common_name(certificate: &Certificate) -> Option<String> {
     let subject = certificate.tbs_certificate().subject();
     let attributes = subject.iter_rdn().flat_map(|names| names.iter());
-    let value = &attributes.filter(|attribute| attribute.oid == COMMON_NAME).last()?.value;
-    let utf8 = value.decode_as::<Utf8StringRef<'_>>().map(|text| text.as_str().to_owned());
-    let printable = || value.decode_as::<PrintableStringRef<'_>>().map(|text| text.as_str().to_owned());
-    let ia5 = || value.decode_as::<Ia5StringRef<'_>>().map(|text| text.as_str().to_owned());
+    let value = &attributes
+        .filter(|attribute| attribute.oid == COMMON_NAME)
+        .last()?
+        .value;
+    let utf8 = value
+        .decode_as::<Utf8StringRef<'_>>()
+        .map(|text| text.as_str().to_owned());
+    let printable = || {
+        value
+            .decode_as::<PrintableStringRef<'_>>()
+            .map(|text| text.as_str().to_owned())
+    };
+    let ia5 = || {
+        value
+            .decode_as::<Ia5StringRef<'_>>()
+            .map(|text| text.as_str().to_owned())
+    };
     utf8.or_else(|_| printable()).or_else(|_| ia5()).ok()
 }
 

@@ -1,0 +1,274 @@
+//! A console connection: questions are answered from a snapshot, commands are performed here.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pgweir_admin::{Asked, Command, Error, FRAME_LEN_MAX, Role, Step};
+use pgweir_pool::WorkerId;
+use pgweir_session::Counts;
+use pgweir_wire::{HEADER_LEN, header};
+use tokio::sync::oneshot;
+
+use crate::client::{ClientShared, ClientState, Kill};
+use crate::run::{Order, Shutdown};
+use crate::stream::Stream;
+use crate::worker::{Mail, Whom, Worker};
+
+/// How often a command that waits looks whether it is done.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A client that has logged in to the console.
+pub struct Console {
+    worker: Rc<Worker>,
+    client: Rc<ClientShared>,
+    stream: Stream,
+    /// Bytes that are no whole frame yet.
+    held: Vec<u8>,
+    session: pgweir_admin::Console,
+}
+
+impl Console {
+    /// `held` is what the client sent behind its last login message.
+    pub fn new(
+        worker: Rc<Worker>,
+        client: Rc<ClientShared>,
+        stream: Stream,
+        held: Vec<u8>,
+        role: Role,
+    ) -> Self {
+        Self {
+            worker,
+            client,
+            stream,
+            held,
+            session: pgweir_admin::Console::new(role),
+        }
+    }
+
+    /// Serves the client until it leaves; says why it left.
+    pub async fn run(mut self) -> &'static str {
+        self.client.enter(ClientState::Idle, Instant::now());
+        loop {
+            let head = match header(&self.held, FRAME_LEN_MAX) {
+                Ok(Some(head)) if self.held.len() as u64 >= head.frame_len() => head,
+                Ok(_) => {
+                    if self.read().await.is_err() {
+                        return "client unexpected eof";
+                    }
+                    continue;
+                }
+                Err(_) => return "bad packet",
+            };
+            if self.client.kill.get().is_some() {
+                return "admin forced disconnect";
+            }
+            let frame: Vec<u8> = self.held.drain(..head.frame_len() as usize).collect();
+            let mut out = Vec::new();
+            let step = self
+                .session
+                .handle_frame(head.tag, &frame[HEADER_LEN..], &mut out);
+            let closing = match step {
+                Step::Next => false,
+                Step::Close => true,
+                Step::Show(asked) => {
+                    self.count();
+                    let snapshot =
+                        crate::view::snapshot(&self.worker.shared, asked.question().needs()).await;
+                    self.session.show(asked, &snapshot, &mut out);
+                    false
+                }
+                Step::Perform(asked) => {
+                    self.count();
+                    self.perform(asked, &mut out).await
+                }
+            };
+            if self.stream.write_all(&out).await.is_err() {
+                return "client unexpected eof";
+            }
+            if closing {
+                return "client close request";
+            }
+        }
+    }
+
+    async fn read(&mut self) -> std::io::Result<()> {
+        self.stream.read_some(&mut self.held, 4096).await
+    }
+
+    /// As in PgBouncer, what the console is asked counts for its own database.
+    fn count(&self) {
+        let counts = Counts {
+            queries: 1,
+            transactions: 1,
+            ..Counts::default()
+        };
+        crate::view::console_stats(&self.worker.shared, self.worker.id)
+            .query_done(&counts, Duration::ZERO);
+    }
+
+    /// Performs a command; says whether the connection ends with it.
+    async fn perform(&mut self, asked: Asked<Command>, out: &mut Vec<u8>) -> bool {
+        let command = asked.question().clone();
+        tracing::info!(client = self.client.id, "{command:?} command issued");
+        if command == Command::Shutdown(pgweir_admin::Shutdown::Now) {
+            // There is no answer: everything just ends.
+            let _ = self
+                .worker
+                .shared
+                .orders
+                .send(Order::Shutdown(Shutdown::Now));
+            return true;
+        }
+        let outcome = self.carry_out(command).await;
+        self.session.performed(asked, outcome, out);
+        false
+    }
+
+    async fn carry_out(&self, command: Command) -> Result<(), Error> {
+        let shared = &self.worker.shared;
+        match command {
+            Command::Pause(database) => {
+                self.pause(database.as_deref())?;
+                self.until(|pools| pools.quiescent(database.as_deref()))
+                    .await
+            }
+            Command::Resume(database) => self.resume(database.as_deref()),
+            Command::Disable(database) => {
+                self.known(Some(&database))?;
+                shared.pools.lock().disable(&database);
+                Ok(())
+            }
+            Command::Enable(database) => {
+                self.known(Some(&database))?;
+                shared.pools.lock().enable(&database);
+                Ok(())
+            }
+            Command::Reconnect(database) => {
+                self.known(database.as_deref())?;
+                crate::reload::reconnect(shared, database.as_deref());
+                Ok(())
+            }
+            Command::Kill(database) => {
+                self.pause(database.as_deref())?;
+                let whom = Whom::Database(database.as_deref().map(Arc::from));
+                self.kill(&whom, Kill::DatabaseRemoved).await;
+                self.until(|pools| pools.quiescent(database.as_deref()))
+                    .await
+            }
+            Command::KillClient(id) => match self.kill(&Whom::Id(id), Kill::Admin).await {
+                0 => Err(Error::NoClient),
+                _ => Ok(()),
+            },
+            Command::WaitClose(database) => {
+                self.known(database.as_deref())?;
+                self.until(|pools| pools.refreshed(database.as_deref()))
+                    .await
+            }
+            Command::Reload => {
+                let (reply, wait) = oneshot::channel();
+                self.order(Order::Reload(reply), wait)
+                    .await
+                    .map_err(|detail| Error::ReloadFailed {
+                        detail: Some(detail),
+                    })
+            }
+            Command::Set { key, value } => {
+                let (reply, wait) = oneshot::channel();
+                self.order(Order::Set { key, value, reply }, wait)
+                    .await
+                    .map_err(|detail| Error::SetFailed {
+                        detail: Some(detail),
+                    })
+            }
+            Command::Shutdown(how) => {
+                let how = match how {
+                    pgweir_admin::Shutdown::Now => Shutdown::Now,
+                    pgweir_admin::Shutdown::WaitForServers => Shutdown::WaitForServers,
+                    pgweir_admin::Shutdown::WaitForClients => Shutdown::WaitForClients,
+                };
+                // The main thread is there as long as the process is.
+                let _ = shared.orders.send(Order::Shutdown(how));
+                Ok(())
+            }
+            // Answered without asking.
+            Command::Show(_) | Command::FakeSet => Ok(()),
+        }
+    }
+
+    async fn order(
+        &self,
+        order: Order,
+        wait: oneshot::Receiver<Result<(), String>>,
+    ) -> Result<(), String> {
+        let gone = || "the pooler is going down".to_owned();
+        self.worker.shared.orders.send(order).map_err(|_| gone())?;
+        wait.await.map_err(|_| gone())?
+    }
+
+    fn known(&self, database: Option<&str>) -> Result<(), Error> {
+        match database {
+            Some(name) if self.worker.shared.config.load().database(name).is_none() => {
+                Err(Error::NoSuchDatabase(name.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn pause(&self, database: Option<&str>) -> Result<(), Error> {
+        self.known(database)?;
+        if self.worker.shared.pools.lock().is_paused(database) {
+            return Err(Error::AlreadyPaused);
+        }
+        self.worker
+            .pools(|pools| pools.pause(database, Instant::now()));
+        Ok(())
+    }
+
+    fn resume(&self, database: Option<&str>) -> Result<(), Error> {
+        self.known(database)?;
+        let (paused, any) = {
+            let pools = self.worker.shared.pools.lock();
+            (pools.is_paused(database), pools.is_any_paused())
+        };
+        match database {
+            Some(name) if !paused => return Err(Error::DatabaseNotPaused(name.to_owned())),
+            None if !any => return Err(Error::NotPaused),
+            _ => {}
+        }
+        self.worker
+            .pools(|pools| pools.resume(database, Instant::now()));
+        Ok(())
+    }
+
+    async fn kill(&self, whom: &Whom, why: Kill) -> usize {
+        let shared = &self.worker.shared;
+        let mut killed = 0;
+        for worker in 0..shared.workers() {
+            let (reply, wait) = oneshot::channel();
+            shared.mail(
+                WorkerId(worker as u16),
+                Mail::Kill {
+                    whom: whom.clone(),
+                    why,
+                    reply,
+                },
+            );
+            killed += wait.await.unwrap_or(0);
+        }
+        killed
+    }
+
+    /// Waits until the pools are as they should be. Ends early when somebody resumes.
+    async fn until(&self, done: impl Fn(&pgweir_pool::Pools) -> bool) -> Result<(), Error> {
+        loop {
+            if done(&self.worker.shared.pools.lock()) {
+                return Ok(());
+            }
+            if self.client.kill.get().is_some() {
+                return Err(Error::ShuttingDown);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}

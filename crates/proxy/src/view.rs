@@ -1,0 +1,555 @@
+//! What the console is shown: the state of the pooler as plain rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use pgweir_admin::{
+    Buffers, ConfigRow, ConnectionRow, Counters, DatabaseRow, Lists, Mem, Needs, PoolRow,
+    Replication, Snapshot, State, StatsRow, UserRow,
+};
+use pgweir_pool::WorkerId;
+use tokio::sync::oneshot;
+
+use crate::client::{ClientShared, ClientState, Peer};
+use crate::server::{ServerShared, ServerState};
+use crate::shared::Shared;
+use crate::stats::Totals;
+use crate::worker::{Mail, Worker};
+
+/// Clients and server connections of one worker.
+#[derive(Debug, Default)]
+pub struct WorkerView {
+    clients: Vec<ConnectionRow>,
+    servers: Vec<ConnectionRow>,
+}
+
+impl WorkerView {
+    /// As they are now.
+    pub fn of(worker: &Worker) -> Self {
+        let now = Instant::now();
+        let zone = TimeZone::system();
+        let config = worker.shared.config.load();
+        Self {
+            clients: worker
+                .clients()
+                .iter()
+                .map(|client| client_row(client, worker.id, now, &zone))
+                .collect(),
+            servers: worker
+                .servers()
+                .iter()
+                .map(|server| {
+                    server_row(
+                        server,
+                        worker.id,
+                        now,
+                        config.settings.server_check_delay,
+                        &zone,
+                    )
+                })
+                .collect(),
+        }
+    }
+}
+
+fn time(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone())
+        .strftime("%Y-%m-%d %H:%M:%S %Z")
+        .to_string()
+}
+
+/// The calendar's time of a moment on the monotonic clock.
+fn time_of(moment: Instant, now: Instant, zone: &TimeZone) -> String {
+    let ago = now.saturating_duration_since(moment);
+    match Timestamp::now().checked_sub(ago) {
+        Ok(then) => time(then, zone),
+        Err(_) => String::new(),
+    }
+}
+
+fn client_row(
+    client: &ClientShared,
+    worker: WorkerId,
+    now: Instant,
+    zone: &TimeZone,
+) -> ConnectionRow {
+    let login = client.login.borrow().clone();
+    let link = client.link.borrow().as_ref().map(|server| server.facts.id);
+    let state = match client.state.get() {
+        ClientState::Login if login.as_ref().is_some_and(|login| login.console) => {
+            State::ClientActive
+        }
+        ClientState::Login => State::ClientLogin,
+        ClientState::Waiting => State::ClientWaiting,
+        _ if link.is_some() => State::ClientActive,
+        _ => State::ClientIdle,
+    };
+    let waiting = client.state.get() == ClientState::Waiting;
+    let (addr, port, pid) = match client.peer {
+        Peer::Tcp(addr) => (addr.ip().to_string(), addr.port(), 0),
+        Peer::Unix(pid) => ("unix".to_owned(), 0, pid.unwrap_or(0)),
+    };
+    let local = client.local.map_or(("unix".to_owned(), 0), |addr| {
+        (addr.ip().to_string(), addr.port())
+    });
+    ConnectionRow {
+        state,
+        user: login.as_ref().map(|login| login.user.to_string()),
+        database: login.as_ref().map(|login| login.database.to_string()),
+        replication: match login.as_ref().map_or("none", |login| login.replication) {
+            "physical" => Replication::Physical,
+            "logical" => Replication::Logical,
+            _ => Replication::None,
+        },
+        addr,
+        port: port.into(),
+        local_addr: local.0,
+        local_port: local.1.into(),
+        connect_time: time(client.since_time, zone),
+        request_time: time_of(client.request_time.get(), now, zone),
+        wait: if waiting {
+            now.saturating_duration_since(client.since.get())
+        } else {
+            Duration::ZERO
+        },
+        close_needed: client.kill.get().is_some(),
+        link,
+        remote_pid: pid.unsigned_abs().into(),
+        tls: login
+            .as_ref()
+            .map_or_else(String::new, |login| login.tls.clone()),
+        application_name: login
+            .as_ref()
+            .map_or_else(String::new, |login| login.application_name.clone()),
+        prepared_statements: client.prepared.get().into(),
+        id: client.id,
+        buffers: Buffers::default(),
+        worker: worker.0.into(),
+        pin: None,
+    }
+}
+
+fn server_row(
+    server: &ServerShared,
+    worker: WorkerId,
+    now: Instant,
+    check_delay: Duration,
+    zone: &TimeZone,
+) -> ConnectionRow {
+    let facts = &server.facts;
+    let idled = now.saturating_duration_since(server.request_time.get());
+    let state = match server.state.get() {
+        ServerState::Active => State::ServerActive,
+        ServerState::Idle if idled > check_delay => State::ServerUsed,
+        ServerState::Idle => State::ServerIdle,
+        ServerState::Tested => State::ServerTested,
+        ServerState::BeingCanceled => State::ServerBeingCanceled,
+    };
+    let end = |addr: Option<std::net::SocketAddr>| {
+        addr.map_or(("unix".to_owned(), 0), |addr| {
+            (addr.ip().to_string(), addr.port())
+        })
+    };
+    let (addr, port) = match facts.peer {
+        Some(_) => end(facts.peer),
+        None => ("unix".to_owned(), facts.host.port()),
+    };
+    let local = end(facts.local);
+    ConnectionRow {
+        state,
+        user: Some(facts.user.to_string()),
+        database: Some(facts.database.to_string()),
+        replication: Replication::None,
+        addr,
+        port: port.into(),
+        local_addr: local.0,
+        local_port: local.1.into(),
+        connect_time: time(facts.since_time, zone),
+        request_time: time_of(server.request_time.get(), now, zone),
+        wait: Duration::ZERO,
+        close_needed: server.close_needed.get(),
+        link: server.link.get(),
+        remote_pid: facts.pid.into(),
+        tls: facts.tls.to_string(),
+        application_name: String::new(),
+        prepared_statements: server.prepared.get().into(),
+        id: facts.id,
+        buffers: Buffers::default(),
+        worker: worker.0.into(),
+        pin: None,
+    }
+}
+
+/// Gathers what a SHOW needs.
+pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {
+    let mut snapshot = Snapshot {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..Snapshot::default()
+    };
+    // Counting who is active needs the clients themselves.
+    let rows = needs.clients || needs.servers || needs.pools || needs.lists || needs.mem;
+    if rows {
+        (snapshot.clients, snapshot.servers) = connections(shared).await;
+    }
+    if needs.pools || needs.lists || needs.mem {
+        snapshot.pools = pools(shared, &snapshot.clients);
+    }
+    if needs.databases || needs.lists || needs.mem {
+        snapshot.databases = databases(shared);
+    }
+    if needs.users || needs.lists || needs.mem {
+        snapshot.users = users(shared);
+    }
+    if needs.lists || needs.mem {
+        snapshot.lists = lists(&snapshot);
+        snapshot.mem = mem(&snapshot);
+    }
+    if needs.stats {
+        (snapshot.stats, snapshot.averages) = stats(shared);
+    }
+    if needs.config {
+        let shown = shared.config.load().show();
+        snapshot.config = shown
+            .into_iter()
+            .map(|setting| ConfigRow {
+                key: setting.key.to_owned(),
+                value: setting.value,
+                default: setting.default,
+                changeable: setting.changeable,
+            })
+            .collect();
+    }
+    snapshot.is_paused = shared.pools.lock().is_paused(None);
+    snapshot
+}
+
+async fn connections(shared: &Shared) -> (Vec<ConnectionRow>, Vec<ConnectionRow>) {
+    let mut replies = Vec::new();
+    for worker in 0..shared.workers() {
+        let (reply, wait) = oneshot::channel();
+        shared.mail(WorkerId(worker as u16), Mail::View(reply));
+        replies.push(wait);
+    }
+    let (mut clients, mut servers) = (Vec::new(), Vec::new());
+    for reply in replies {
+        // A worker that has stopped has none.
+        let view = reply.await.unwrap_or_default();
+        clients.extend(view.clients);
+        servers.extend(view.servers);
+    }
+    clients.sort_by_key(|client| client.id);
+    servers.sort_by_key(|server| server.id);
+    (clients, servers)
+}
+
+fn pools(shared: &Shared, clients: &[ConnectionRow]) -> Vec<PoolRow> {
+    let now = Instant::now();
+    let config = shared.config.load();
+    let mut active: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for client in clients {
+        if let (Some(database), Some(user)) = (&client.database, &client.user)
+            && matches!(client.state, State::ClientActive | State::ClientIdle)
+        {
+            let forced = config
+                .database(database)
+                .and_then(|entry| entry.user.clone());
+            *active
+                .entry((database.clone(), forced.unwrap_or_else(|| user.clone())))
+                .or_default() += 1;
+        }
+    }
+    let pools = shared.pools.lock();
+    let mut rows: Vec<PoolRow> = pools
+        .iter()
+        .map(|pool| {
+            let counts = pools.counts(pool.id, now);
+            let (database, user) = (pool.key.database.to_string(), pool.key.user.to_string());
+            let mode = config
+                .database(&database)
+                .map(|entry| config.pool_mode(entry.database, &user));
+            PoolRow {
+                cl_active: active
+                    .get(&(database.clone(), user.clone()))
+                    .copied()
+                    .unwrap_or(0),
+                cl_waiting: counts.waiting.into(),
+                cl_active_cancel_req: 0,
+                cl_waiting_cancel_req: 0,
+                sv_active: counts.active.into(),
+                sv_active_cancel: 0,
+                sv_being_canceled: counts.being_canceled.into(),
+                sv_idle: counts.idle.into(),
+                sv_used: counts.used.into(),
+                sv_tested: counts.tested.into(),
+                sv_login: counts.opening.into(),
+                maxwait: counts
+                    .oldest_wait
+                    .map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+                pool_mode: mode.map(|mode| mode.to_string()).unwrap_or_default(),
+                load_balance_hosts: None,
+                host: pool.key.host.to_string(),
+                pool_size: pool.limits.size.into(),
+                database,
+                user,
+            }
+        })
+        .collect();
+    let console = clients
+        .iter()
+        .filter(|client| is_console(client.database.as_deref()))
+        .count();
+    rows.push(PoolRow {
+        database: "pgbouncer".to_owned(),
+        user: "pgbouncer".to_owned(),
+        cl_active: console as u64,
+        pool_mode: "statement".to_owned(),
+        ..PoolRow::default()
+    });
+    rows
+}
+
+fn is_console(database: Option<&str>) -> bool {
+    database.is_some_and(|name| pgweir_admin::CONSOLE_DATABASES.contains(&name))
+}
+
+fn databases(shared: &Shared) -> Vec<DatabaseRow> {
+    let config = shared.config.load();
+    let (admitted, _) = shared.admitted();
+    let pools = shared.pools.lock();
+    let mut names: Vec<String> = config
+        .databases
+        .keys()
+        .filter(|name| *name != "*")
+        .cloned()
+        .collect();
+    names.extend(pools.databases().iter().map(ToString::to_string));
+    names.sort_unstable();
+    names.dedup();
+    let mut rows: Vec<DatabaseRow> = names
+        .iter()
+        .filter_map(|name| {
+            let entry = config.database(name)?;
+            let database = entry.database;
+            let hosts = crate::shared::hosts(&config, database);
+            let of_database = pools.iter().filter(|pool| *pool.key.database == **name);
+            let current: u64 = of_database
+                .map(|pool| {
+                    let counts = pools.counts(pool.id, Instant::now());
+                    let held = counts.active + counts.tested + counts.being_canceled;
+                    u64::from(counts.idle + counts.used + held + counts.opening)
+                })
+                .sum();
+            let tcp: Vec<&str> = hosts
+                .iter()
+                .filter(|host| !host.is_unix())
+                .map(|host| host.name())
+                .collect();
+            Some(DatabaseRow {
+                name: name.clone(),
+                host: if tcp.is_empty() {
+                    None
+                } else {
+                    Some(tcp.join(","))
+                },
+                port: hosts.first().map_or(5432, pgweir_config::Host::port).into(),
+                database: entry.dbname().to_owned(),
+                force_user: database.user.clone(),
+                pool_size: config
+                    .pool_size(database, database.user.as_deref().unwrap_or_default())
+                    .into(),
+                min_pool_size: config.min_pool_size(database).into(),
+                reserve_pool_size: config
+                    .reserve_pool_size(database, database.user.as_deref().unwrap_or_default())
+                    .into(),
+                server_lifetime: config.server_lifetime(database).as_secs(),
+                pool_mode: database.pool_mode.map(|mode| mode.to_string()),
+                load_balance_hosts: None,
+                max_connections: config.max_db_connections(database).into(),
+                current_connections: current,
+                max_client_connections: config.max_db_client_connections(database).into(),
+                current_client_connections: admitted
+                    .get(name.as_str())
+                    .copied()
+                    .unwrap_or(0)
+                    .into(),
+                paused: pools.is_paused(Some(name)),
+                disabled: pools.is_disabled(name),
+            })
+        })
+        .collect();
+    rows.push(DatabaseRow {
+        name: "pgbouncer".to_owned(),
+        port: config.settings.listen_port.into(),
+        database: "pgbouncer".to_owned(),
+        force_user: Some("pgbouncer".to_owned()),
+        pool_size: 2,
+        pool_mode: Some("statement".to_owned()),
+        ..DatabaseRow::default()
+    });
+    rows
+}
+
+fn users(shared: &Shared) -> Vec<UserRow> {
+    let config = shared.config.load();
+    let (_, admitted) = shared.admitted();
+    let known = shared.users.load();
+    let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
+    names.extend(config.users.keys().map(String::as_str));
+    names.extend(admitted.keys().map(|name| &**name));
+    names.sort_unstable();
+    names.dedup();
+    let pools = shared.pools.lock();
+    names
+        .iter()
+        .map(|name| {
+            let user = config.users.get(*name);
+            UserRow {
+                name: (*name).to_owned(),
+                pool_size: user.and_then(|user| user.pool_size).map(u64::from),
+                reserve_pool_size: user.and_then(|user| user.reserve_pool_size).map(u64::from),
+                pool_mode: user
+                    .and_then(|user| user.pool_mode)
+                    .map(|mode| mode.to_string()),
+                max_user_connections: config.max_user_connections(name).into(),
+                current_connections: u64::from(pools.user_connections(name)),
+                max_user_client_connections: config.max_user_client_connections(name).into(),
+                current_client_connections: admitted.get(*name).copied().unwrap_or(0).into(),
+            }
+        })
+        .collect()
+}
+
+fn lists(snapshot: &Snapshot) -> Lists {
+    let count = |rows: &[ConnectionRow], states: &[State]| {
+        rows.iter()
+            .filter(|row| states.contains(&row.state))
+            .count() as u64
+    };
+    let login = count(&snapshot.clients, &[State::ClientLogin]);
+    let opening: u64 = snapshot.pools.iter().map(|pool| pool.sv_login).sum();
+    Lists {
+        databases: snapshot.databases.len() as u64,
+        users: snapshot.users.len() as u64,
+        pools: snapshot.pools.len() as u64,
+        used_clients: snapshot.clients.len() as u64 - login,
+        login_clients: login,
+        used_servers: snapshot.servers.len() as u64 + opening,
+        ..Lists::default()
+    }
+}
+
+/// Caches in PgBouncer's sense: we have none, so these are the sizes and numbers of the things
+/// themselves.
+fn mem(snapshot: &Snapshot) -> Mem {
+    let cache = |size: usize, used: u64| pgweir_admin::Cache {
+        size: size as u64,
+        used,
+        ..Default::default()
+    };
+    Mem {
+        db_cache: cache(
+            size_of::<pgweir_config::Database>(),
+            snapshot.databases.len() as u64,
+        ),
+        user_cache: cache(
+            size_of::<pgweir_config::User>(),
+            snapshot.users.len() as u64,
+        ),
+        pool_cache: cache(
+            size_of::<pgweir_pool::Limits>(),
+            snapshot.pools.len() as u64,
+        ),
+        server_cache: cache(
+            size_of::<crate::server::ServerConn>(),
+            snapshot.servers.len() as u64,
+        ),
+        client_cache: cache(
+            size_of::<crate::relay::Relay>(),
+            snapshot.clients.len() as u64,
+        ),
+        ..Mem::default()
+    }
+}
+
+fn counters(totals: &Totals) -> Counters {
+    Counters {
+        server_assignment_count: totals.assignments,
+        xact_count: totals.transactions,
+        query_count: totals.queries,
+        bytes_received: totals.received,
+        bytes_sent: totals.sent,
+        xact_time: totals.transaction_us,
+        query_time: totals.query_us,
+        wait_time: totals.wait_us,
+        client_parse_count: totals.client_parses,
+        server_parse_count: totals.server_parses,
+        bind_count: totals.binds,
+        client_login_count: totals.logins,
+    }
+}
+
+fn stats(shared: &Shared) -> (Vec<StatsRow>, Counters) {
+    let stats = shared.stats.lock();
+    let rows = stats.iter().map(|(name, database)| StatsRow {
+        database: name.to_string(),
+        totals: counters(&database.totals()),
+        averages: counters(&database.averages),
+    });
+    (rows.collect(), counters(&shared.overall.lock().averages))
+}
+
+/// At the end of each `stats_period`: new averages, and a line in the log.
+pub fn roll_averages(shared: &Shared, now: Instant) {
+    let (period, wanted) = {
+        let settings = &shared.config.load().settings;
+        (
+            settings.stats_period.max(Duration::from_secs(1)),
+            settings.log_stats,
+        )
+    };
+    let elapsed = {
+        let mut averaged = shared.averaged.lock();
+        let elapsed = now.saturating_duration_since(*averaged);
+        if elapsed < period {
+            return;
+        }
+        *averaged = now;
+        elapsed
+    };
+    let mut sum = Totals::default();
+    for database in shared.stats.lock().values_mut() {
+        let totals = database.totals();
+        database.averages = totals.averages(&database.before, elapsed);
+        database.before = totals;
+        sum = sum.plus(&totals);
+    }
+    let mut overall = shared.overall.lock();
+    overall.averages = sum.averages(&overall.before, elapsed);
+    overall.before = sum;
+    if wanted {
+        let rates = &overall.averages;
+        tracing::info!(
+            "stats: {} xacts/s, {} queries/s, {} client parses/s, {} server parses/s, {} binds/s, \
+             {} client logins/s, in {} B/s, out {} B/s, xact {} μs, query {} μs, wait {} μs",
+            rates.transactions,
+            rates.queries,
+            rates.client_parses,
+            rates.server_parses,
+            rates.binds,
+            rates.logins,
+            rates.received,
+            rates.sent,
+            rates.transaction_us,
+            rates.query_us,
+            rates.wait_us
+        );
+    }
+}
+
+/// Counters of the console count as those of a database of its own, as in PgBouncer.
+pub fn console_stats(shared: &Shared, worker: WorkerId) -> Arc<crate::stats::Stats> {
+    shared.stats_of("pgbouncer", worker)
+}

@@ -4,3 +4,7 @@
 //! PostgreSQL itself proves that the test asks for the right thing.
 
 mod connect;
+mod drivers;
+mod misbehaviour;
+mod protocol;
+mod work;

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::major::Major;
 use crate::pooler::Pooler;
 use crate::target::Target;
+use crate::wait::eventually;
 
 /// What lies between the client and PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,19 @@ impl Scene {
     #[track_caller]
     pub fn pooler(&self) -> &Pooler {
         self.pooler.as_ref().expect("a pooler is on the way")
+    }
+
+    /// Waits until a client of the database runs a statement, as the server sees it.
+    ///
+    /// # Panics
+    /// If none does.
+    #[track_caller]
+    pub fn busy(&self) {
+        eventually("a statement runs", || {
+            let sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
+                       AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+            (!self.admin(sql).is_empty()).then_some(())
+        });
     }
 
     /// Runs SQL as superuser in the database, past the pooler.

@@ -488,20 +488,32 @@ impl Wire {
     /// If something comes, or the server closes.
     #[track_caller]
     pub fn silent(&mut self) {
+        self.patience(Duration::from_millis(200));
         assert!(
-            self.buffer.is_empty(),
-            "{:?}",
+            !self.has_something(),
+            "not silent: {:?}",
             String::from_utf8_lossy(&self.buffer)
         );
-        self.patience(Duration::from_millis(200));
-        match self.read_more() {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            other => panic!(
-                "not silent: {other:?} {:?}",
-                String::from_utf8_lossy(&self.buffer)
-            ),
-        }
         self.patience(PATIENCE);
+    }
+
+    /// Whether something comes while [`patience`](Self::patience) lasts. It can be taken then.
+    ///
+    /// # Panics
+    /// If the connection ends.
+    #[track_caller]
+    pub fn has_something(&mut self) -> bool {
+        if !self.buffer.is_empty() {
+            return true;
+        }
+        match self.read_more() {
+            Ok(0) => panic!("closed"),
+            Ok(_) => true,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                false
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// How long an answer may take.

@@ -280,10 +280,11 @@ fn insert<T>(
     value: T,
     exists: fn(String) -> Error,
 ) -> Result<(), Error> {
-    if !name.is_empty() && named.contains_key(name) {
+    let is_new = !named.contains_key(name);
+    if !is_new && !name.is_empty() {
         return Err(exists(lossy(name)));
     }
-    if named.len() >= NAMES_MAX {
+    if is_new && named.len() >= NAMES_MAX {
         return Err(Error::TooManyNames(NAMES_MAX));
     }
     named.insert(name.into(), value);

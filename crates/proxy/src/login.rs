@@ -93,7 +93,10 @@ pub async fn run(
         buffer: Vec::new(),
         certificate: None,
     };
-    let (mut conversation, wish) = startup(worker, client, conversation).await?;
+    let (mut conversation, mut wish) = startup(worker, client, conversation).await?;
+    if wish.replication == Some("physical") {
+        wish.database = physical_database(&worker.shared.config.load(), wish.database);
+    }
     if wish.version > startup::PROTOCOL_3_2 || !wish.unsupported.is_empty() {
         let mut out = Vec::new();
         let minor = (wish.version.min(startup::PROTOCOL_3_2) & 0xffff) as u16;
@@ -181,6 +184,31 @@ pub async fn run(
         admission,
     );
     Ok(Box::new(Ready::Session(Box::new(relay))))
+}
+
+/// The database whose server a physical replication connection goes to.
+///
+/// PostgreSQL does not care which database such a client names, and libpq names `replication`. If
+/// that is not configured, and all databases lie on the same hosts, there is no doubt what is meant.
+fn physical_database(config: &pgweir_config::Config, named: String) -> String {
+    if config.database(&named).is_some() {
+        return named;
+    }
+    let hosts_of = |name: &str| {
+        config
+            .database(name)
+            .map(|entry| crate::shared::hosts(config, entry.database))
+    };
+    let mut names = config.databases.keys();
+    let Some(first) = names.next() else {
+        return named;
+    };
+    let hosts = hosts_of(first);
+    if names.all(|name| hosts_of(name) == hosts) {
+        first.clone()
+    } else {
+        named
+    }
 }
 
 fn mode(config: &pgweir_config::Config, wish: &Wish) -> Mode {

@@ -1,90 +1,127 @@
 //! Whose certificate is believed: libpq's `sslmode`, on top of webpki.
 //!
 //! webpki is stricter than OpenSSL: it refuses a certificate that is its own authority (the recipe
-//! of PostgreSQL's manual), and does not look at the common name. Both are made up for here.
+//! of PostgreSQL's manual), and does not look at the common name. Both are made up for here; what
+//! is still refused is refused with a remedy.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use pgweir_config::SslMode;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_cert::Certificate;
+use x509_cert::certificate::Version;
 use x509_cert::der::Decode;
-use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
-use x509_cert::der::oid::ObjectIdentifier;
-use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::BasicConstraints;
 
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+use super::error::{Error, Flaw, Part, RSA_BITS_MIN, Rejected};
+use super::{files, key, name};
 
-/// See the module.
+/// Those that may vouch for a server.
 #[derive(Debug)]
-pub struct ServerVerifier {
-    mode: SslMode,
-    /// Checks chains; none where the mode does not ask for it.
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    roots: Vec<CertificateDer<'static>>,
-    provider: Arc<CryptoProvider>,
+pub(super) struct Authorities {
+    /// As they are: a server may show one of them as its own.
+    certificates: Vec<CertificateDer<'static>>,
+    /// The same, as the beginnings of chains.
+    store: RootCertStore,
 }
 
-impl ServerVerifier {
-    /// For a mode, with these authorities.
-    ///
-    /// # Errors
-    /// When the mode asks for a chain and there is no authority that could begin one.
-    pub fn new(
-        mode: SslMode,
-        roots: &[CertificateDer<'static>],
-        provider: Arc<CryptoProvider>,
-    ) -> Result<Self, super::Error> {
-        let chain = if mode.verifies() {
-            let mut store = RootCertStore::empty();
-            // A self-signed X.509 v1 root is no authority to webpki, but can still be believed as
-            // it is (below).
-            store.add_parsable_certificates(roots.iter().cloned());
-            if roots.is_empty() {
-                return Err(super::Error::Settings(
-                    "server_tls_sslmode verify-ca and verify-full need server_tls_ca_file, or authorities of the system",
-                ));
-            }
-            let built =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
-                    .build();
-            built.ok()
-        } else {
-            None
-        };
+impl Authorities {
+    /// From a text, each of which must be readable.
+    pub(super) fn from_pem(pem: &[u8]) -> Result<Self, Error> {
+        let certificates = files::certificates(pem, Part::Authorities)?;
+        let mut store = RootCertStore::empty();
+        for (at, certificate) in certificates.iter().enumerate() {
+            store
+                .add(certificate.clone())
+                .map_err(|_| files::flaw(Part::Authorities, Flaw::UnreadableCertificate(at + 1)))?;
+        }
         Ok(Self {
-            mode,
-            chain,
-            roots: roots.to_vec(),
-            provider,
+            certificates,
+            store,
         })
     }
 
+    /// Those of the system. The ones that nothing can be done with are left out.
+    pub(super) fn of_system() -> Result<Self, Error> {
+        let certificates = files::system_authorities();
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(certificates.iter().cloned());
+        if store.is_empty() {
+            return Err(Error::Settings(
+                "server_tls_sslmode verify-full needs server_tls_ca_file: the system has no \
+                 authorities",
+            ));
+        }
+        Ok(Self {
+            certificates,
+            store,
+        })
+    }
+
+    /// Nobody, for where nothing is checked.
+    pub(super) fn none() -> Self {
+        Self {
+            certificates: Vec::new(),
+            store: RootCertStore::empty(),
+        }
+    }
+
+    /// For webpki's verification of clients.
+    pub(super) fn into_store(self) -> RootCertStore {
+        self.store
+    }
+}
+
+/// How much of a certificate is checked. That its owner has the key always is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Nothing.
+    None,
+    /// Who vouches for it.
+    Chain,
+    /// Also whether it is for this host.
+    ChainAndName,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct ServerVerifier {
+    pub(super) depth: Depth,
+    /// Not asked where nothing is checked.
+    pub(super) authorities: Arc<Authorities>,
+    pub(super) provider: Arc<CryptoProvider>,
+}
+
+impl ServerVerifier {
     fn check_chain(
         &self,
         leaf: &CertificateDer<'_>,
+        parsed: &Certificate,
         others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        if self.roots.iter().any(|root| root == leaf) {
-            return check_dates(leaf, now);
+        if self.authorities.certificates.iter().any(|own| own == leaf) {
+            return check_dates(parsed, now);
         }
-        let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let chain = self.chain.as_ref().ok_or_else(unknown)?;
-        match chain.verify_server_cert(leaf, others, name, &[], now) {
-            Ok(_) => Ok(()),
-            // The chain was good: the name is judged here, by libpq's rules.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(()),
-            Err(error) => Err(error),
+        if parsed.tbs_certificate().version() == Version::V1 {
+            return Err(Rejected::Version1.into());
+        }
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let store = &self.authorities.store;
+        let end = ParsedCertificate::try_from(leaf)?;
+        let result =
+            verify_server_cert_signed_by_trust_anchor(&end, store, others, now, algorithms);
+        match result {
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if is_authority(parsed) =>
+            {
+                Err(Rejected::Authority.into())
+            }
+            other => other,
         }
     }
 }
@@ -94,15 +131,22 @@ impl ServerCertVerifier for ServerVerifier {
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
+        host: &ServerName<'_>,
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.mode.verifies() {
-            self.check_chain(leaf, others, name, now)?;
+        let parsed = Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
+        // In every mode: with such a key the signature below could not be checked either, and
+        // what would be said then helps nobody.
+        let bits = key::rsa_bits(parsed.tbs_certificate().subject_public_key_info());
+        if let Some(bits) = bits.filter(|bits| *bits < RSA_BITS_MIN) {
+            return Err(Rejected::WeakKey { bits }.into());
         }
-        if self.mode == SslMode::VerifyFull {
-            check_name(leaf, name)?;
+        if self.depth != Depth::None {
+            self.check_chain(leaf, &parsed, others, now)?;
+        }
+        if self.depth == Depth::ChainAndName {
+            name::check(&parsed, host)?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -110,165 +154,54 @@ impl ServerCertVerifier for ServerVerifier {
     fn verify_tls12_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        lenient(
-            self.mode,
-            certificate,
-            verify_tls12_signature(message, certificate, signature, algorithms),
-        )
+        let known = &self.provider.signature_verification_algorithms;
+        if ParsedCertificate::try_from(leaf).is_ok() {
+            verify_tls12_signature(message, leaf, signed, known)
+        } else {
+            key::verify_tls12(message, leaf, signed, known)
+        }
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        lenient(
-            self.mode,
-            certificate,
-            verify_tls13_signature(message, certificate, signature, algorithms),
-        )
+        let known = &self.provider.signature_verification_algorithms;
+        if ParsedCertificate::try_from(leaf).is_ok() {
+            verify_tls13_signature(message, leaf, signed, known)
+        } else {
+            key::verify_tls13(message, leaf, signed, known)
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        let known = &self.provider.signature_verification_algorithms;
+        known.supported_schemes()
     }
 }
 
-/// webpki reads no X.509 v1 certificate, so it cannot check a signature made with one. Where the
-/// certificate is not looked at anyway (require and below), nothing is lost by letting it pass.
-fn lenient(
-    mode: SslMode,
-    certificate: &CertificateDer<'_>,
-    result: Result<HandshakeSignatureValid, rustls::Error>,
-) -> Result<HandshakeSignatureValid, rustls::Error> {
-    match result {
-        Err(_)
-            if !mode.verifies()
-                && rustls::server::ParsedCertificate::try_from(certificate).is_err() =>
-        {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-        other => other,
+fn is_authority(certificate: &Certificate) -> bool {
+    let extension = certificate.tbs_certificate().get_extension();
+    let found: Result<Option<(bool, BasicConstraints)>, _> = extension;
+    matches!(found, Ok(Some((_, constraints))) if constraints.ca)
+}
+
+fn check_dates(certificate: &Certificate, now: UnixTime) -> Result<(), rustls::Error> {
+    let validity = certificate.tbs_certificate().validity();
+    let at = |time: &x509_cert::time::Time| UnixTime::since_unix_epoch(time.to_unix_duration());
+    let (not_before, not_after) = (at(&validity.not_before), at(&validity.not_after));
+    if now < not_before {
+        let time = now;
+        return Err(CertificateError::NotValidYetContext { time, not_before }.into());
     }
-}
-
-fn other(what: &str) -> rustls::Error {
-    rustls::Error::General(what.to_owned())
-}
-
-fn parse(certificate: &CertificateDer<'_>) -> Result<Certificate, rustls::Error> {
-    Certificate::from_der(certificate)
-        .map_err(|_| rustls::Error::InvalidCertificate(CertificateError::BadEncoding))
-}
-
-fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
-    let parsed = parse(certificate)?;
-    let validity = parsed.tbs_certificate().validity();
-    let seconds = |time: &x509_cert::time::Time| time.to_unix_duration().as_secs();
-    if now.as_secs() < seconds(&validity.not_before) {
-        return Err(rustls::Error::InvalidCertificate(
-            CertificateError::NotValidYet,
-        ));
-    }
-    if now.as_secs() > seconds(&validity.not_after) {
-        return Err(rustls::Error::InvalidCertificate(CertificateError::Expired));
+    if now > not_after {
+        let time = now;
+        return Err(CertificateError::ExpiredContext { time, not_after }.into());
     }
     Ok(())
-}
-
-/// libpq's rules (libpq-ssl): the alternative names count; without any of the kind that is asked
-/// for, the common name does.
-fn check_name(
-    certificate: &CertificateDer<'_>,
-    name: &ServerName<'_>,
-) -> Result<(), rustls::Error> {
-    let parsed = parse(certificate)?;
-    let names = alternative_names(&parsed)?;
-    let common = common_name(&parsed);
-    let address: Option<IpAddr> = match name {
-        ServerName::IpAddress(address) => Some((*address).into()),
-        _ => None,
-    };
-    let wanted = name.to_str();
-    let by_name = names.iter().any(|other| match other {
-        GeneralName::DnsName(pattern) => matches_pattern(pattern.as_str(), &wanted),
-        GeneralName::IpAddress(bytes) => {
-            address.is_some_and(|address| is_address(bytes.as_bytes(), address))
-        }
-        _ => false,
-    });
-    let has_names = names.iter().any(|other| match other {
-        GeneralName::DnsName(_) => true,
-        GeneralName::IpAddress(_) => address.is_some(),
-        _ => false,
-    });
-    let by_common = !has_names
-        && common
-            .as_deref()
-            .is_some_and(|common| matches_pattern(common, &wanted));
-    if by_name || by_common {
-        return Ok(());
-    }
-    Err(other(&format!(
-        "server certificate is for \"{}\", not for host name \"{wanted}\"",
-        common.unwrap_or_else(|| "other names".to_owned())
-    )))
-}
-
-fn alternative_names(certificate: &Certificate) -> Result<Vec<GeneralName>, rustls::Error> {
-    let bad = |_| rustls::Error::InvalidCertificate(CertificateError::BadEncoding);
-    let found = certificate
-        .tbs_certificate()
-        .get_extension::<SubjectAltName>()
-        .map_err(bad)?;
-    Ok(found.map(|(_, names)| names.0).unwrap_or_default())
-}
-
-fn common_name(certificate: &Certificate) -> Option<String> {
-    let subject = certificate.tbs_certificate().subject();
-    let attributes = subject.iter_rdn().flat_map(|names| names.iter());
-    let value = &attributes
-        .filter(|attribute| attribute.oid == COMMON_NAME)
-        .last()?
-        .value;
-    let utf8 = value
-        .decode_as::<Utf8StringRef<'_>>()
-        .map(|text| text.as_str().to_owned());
-    let printable = || {
-        value
-            .decode_as::<PrintableStringRef<'_>>()
-            .map(|text| text.as_str().to_owned())
-    };
-    let ia5 = || {
-        value
-            .decode_as::<Ia5StringRef<'_>>()
-            .map(|text| text.as_str().to_owned())
-    };
-    utf8.or_else(|_| printable()).or_else(|_| ia5()).ok()
-}
-
-fn is_address(bytes: &[u8], address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => bytes == address.octets(),
-        IpAddr::V6(address) => bytes == address.octets(),
-    }
-}
-
-/// A wildcard stands for the whole first label, and only for one (RFC 6125, as libpq has it).
-fn matches_pattern(pattern: &str, name: &str) -> bool {
-    if pattern.eq_ignore_ascii_case(name) {
-        return true;
-    }
-    match (pattern.strip_prefix("*."), name.split_once('.')) {
-        (Some(rest), Some((label, other))) => !label.is_empty() && rest.eq_ignore_ascii_case(other),
-        _ => false,
-    }
 }

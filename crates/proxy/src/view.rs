@@ -297,6 +297,22 @@ fn pools(shared: &Shared, clients: &[ConnectionRow]) -> Vec<PoolRow> {
             }
         })
         .collect();
+    // One row for each database and user, as exporters expect: replication counts with the rest.
+    rows.sort_by(|a, b| (&a.database, &a.user).cmp(&(&b.database, &b.user)));
+    rows.dedup_by(|other, row| {
+        let same = (&other.database, &other.user) == (&row.database, &row.user);
+        if same {
+            row.cl_waiting += other.cl_waiting;
+            row.sv_active += other.sv_active;
+            row.sv_being_canceled += other.sv_being_canceled;
+            row.sv_idle += other.sv_idle;
+            row.sv_used += other.sv_used;
+            row.sv_tested += other.sv_tested;
+            row.sv_login += other.sv_login;
+            row.maxwait = row.maxwait.max(other.maxwait);
+        }
+        same
+    });
     let console = clients
         .iter()
         .filter(|client| is_console(client.database.as_deref()))

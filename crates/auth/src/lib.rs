@@ -15,6 +15,7 @@ mod error;
 mod exchange;
 mod login;
 mod md5;
+mod prep;
 mod scram;
 mod secret;
 pub mod userlist;

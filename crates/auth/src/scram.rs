@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::Error;
+use crate::prep::prepare;
 
 pub(crate) const KEY_LEN: usize = 32;
 pub(crate) type Key = [u8; KEY_LEN];
@@ -51,17 +52,6 @@ pub(crate) fn decode_key(text: &str) -> Result<Key, Error> {
         .map_err(|_| Error::Malformed("key of wrong length"))
 }
 
-/// Prepares a password as PostgreSQL does: by SASLprep, or as it is where SASLprep refuses it.
-fn prepare(password: &[u8]) -> Vec<u8> {
-    match std::str::from_utf8(password) {
-        Ok(text) => match stringprep::saslprep(text) {
-            Ok(prepared) => prepared.as_bytes().to_vec(),
-            Err(_) => password.to_vec(),
-        },
-        Err(_) => password.to_vec(),
-    }
-}
-
 /// The two keys that prove who is who, with the salt and iterations that they belong to.
 ///
 /// With them a login works as well as with the password, as long as the server's verifier has the
@@ -83,18 +73,15 @@ impl fmt::Debug for ScramKeys {
 impl ScramKeys {
     /// Derived from a password; costs `iterations` rounds (half a millisecond for 4096).
     pub fn derive(password: &[u8], salt: &[u8], iterations: u32) -> Self {
-        let mut prepared = prepare(password);
-        let mut salted: Key =
-            pbkdf2::pbkdf2_hmac_array::<Sha256, KEY_LEN>(&prepared, salt, iterations);
-        let keys = Self {
-            client_key: hmac(&salted, &[b"Client Key"]),
-            server_key: hmac(&salted, &[b"Server Key"]),
+        let prepared = prepare(password);
+        let mut salted = Zeroizing::new([0; KEY_LEN]);
+        pbkdf2::pbkdf2_hmac::<Sha256>(&prepared, salt, iterations, &mut *salted);
+        Self {
+            client_key: hmac(&*salted, &[b"Client Key"]),
+            server_key: hmac(&*salted, &[b"Server Key"]),
             salt: salt.to_vec(),
             iterations,
-        };
-        prepared.zeroize();
-        salted.zeroize();
-        keys
+        }
     }
 
     /// Whether they belong to this salt and this number of iterations.

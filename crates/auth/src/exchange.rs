@@ -1,5 +1,7 @@
 //! A client proves to us who it is.
 
+use std::hint::black_box;
+
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -7,8 +9,8 @@ use crate::binding::ChannelBinding;
 use crate::error::Error;
 use crate::md5;
 use crate::scram::{
-    Attributes, ITERATIONS_DEFAULT, Key, ScramKeys, Verifier, decode, decode_key, encode, hash,
-    hmac, is_nonce,
+    Attributes, ITERATIONS_DEFAULT, Key, ScramKeys, Verifier, decode, decode_key, encode, hmac,
+    is_nonce,
 };
 use crate::secret::{Kind, Secret};
 
@@ -95,7 +97,7 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
-    /// The keys that a SCRAM exchange has shown, with which one can log in to the server.
+    /// The keys that an exchange against a verifier has shown, with which one can log in to the server.
     pub fn scram_keys(&self) -> Option<&ScramKeys> {
         self.keys.as_ref()
     }
@@ -109,9 +111,12 @@ enum Expect {
     Password {
         user: String,
         secret: Option<Secret>,
+        mock: Verifier,
     },
     Md5 {
-        expected: Option<Zeroizing<String>>,
+        expected: Zeroizing<String>,
+        /// Whether there is such a user: without, no response is right.
+        known: bool,
     },
     SaslInitial(Scram),
     SaslFinal {
@@ -165,14 +170,18 @@ impl Exchange {
                 let expect = Expect::Password {
                     user: user.to_owned(),
                     secret: secret.cloned(),
+                    mock: Verifier::mock(user, mock_key),
                 };
                 Start::Ask(Self(expect), Request::Cleartext)
             }
             Method::Md5 if !is_verifier => {
                 let salt = [random[0], random[1], random[2], random[3]];
-                let expected = secret.and_then(|secret| secret.md5(user));
-                let expected = expected.map(|stored| md5::response(&stored, salt).into());
-                Start::Ask(Self(Expect::Md5 { expected }), Request::Md5 { salt })
+                let mock = md5::stored(user, &Verifier::mock(user, mock_key).server_key);
+                let stored = secret.and_then(|secret| secret.md5(user));
+                let known = stored.is_some();
+                let stored = stored.unwrap_or(mock.into());
+                let expected = md5::response(&stored, salt).into();
+                Start::Ask(Self(Expect::Md5 { expected, known }), Request::Md5 { salt })
             }
             Method::Md5 | Method::Scram => {
                 let (verifier, known) = verifier(user, secret, mock_key);
@@ -205,16 +214,17 @@ impl Exchange {
             (Expect::Password { .. } | Expect::Md5 { .. }, Message::Password(b"")) => {
                 Err(Error::EmptyPassword)
             }
-            (Expect::Password { user, secret }, Message::Password(password)) => {
-                let right = secret.is_some_and(|secret| secret.matches(&user, password));
-                authenticated(right, None)
+            (Expect::Password { user, secret, mock }, Message::Password(password)) => {
+                let keys = check(&user, secret.as_ref(), &mock, password)?;
+                Ok(Step::Success(Authenticated { keys }, None))
             }
-            (Expect::Md5 { expected }, Message::Password(response)) => {
+            (Expect::Md5 { expected, known }, Message::Password(response)) => {
                 // A user that does not exist is compared all the same.
-                let known = expected.is_some();
-                let expected = expected.unwrap_or_else(|| "0".repeat(md5::HASH_LEN).into());
                 let same = bool::from(expected.as_bytes().ct_eq(response));
-                authenticated(known & same, None)
+                if !(known & same) {
+                    return Err(Error::Wrong);
+                }
+                Ok(Step::Success(Authenticated { keys: None }, None))
             }
             (
                 Expect::SaslInitial(scram),
@@ -241,32 +251,35 @@ impl Exchange {
     }
 }
 
-fn authenticated(right: bool, keys: Option<ScramKeys>) -> Result<Step, Error> {
-    if right {
-        Ok(Step::Success(Authenticated { keys }, None))
-    } else {
-        Err(Error::Wrong)
+/// What a proof is checked against. Without a usable secret, something that looks the same.
+fn verifier(user: &str, secret: Option<&Secret>, mock_key: &[u8; 32]) -> (Verifier, bool) {
+    // Made in any case: what is done for some users only can be timed.
+    let mock = Verifier::mock(user, mock_key);
+    match secret.map(|secret| (secret, &secret.kind)) {
+        Some((_, Kind::Scram(verifier))) => (verifier.clone(), true),
+        Some((secret, Kind::Plain(password))) => {
+            let keys = secret.keys(password, &mock.salt, ITERATIONS_DEFAULT);
+            (keys.verifier(), true)
+        }
+        Some((_, Kind::Md5(_))) | None => (mock, false),
     }
 }
 
-/// What a proof is checked against. Without a usable secret, something that looks the same.
-fn verifier(user: &str, secret: Option<&Secret>, mock_key: &[u8; 32]) -> (Verifier, bool) {
-    let salt = &hmac(mock_key, &[b"salt", user.as_bytes()])[..16];
+/// Checks a password. Gives its keys where a verifier is stored.
+fn check(
+    user: &str,
+    secret: Option<&Secret>,
+    mock: &Verifier,
+    password: &[u8],
+) -> Result<Option<ScramKeys>, Error> {
     match secret.map(|secret| (secret, &secret.kind)) {
-        Some((_, Kind::Scram(verifier))) => (verifier.clone(), true),
-        Some((secret, Kind::Plain(password))) => (
-            secret.keys(password, salt, ITERATIONS_DEFAULT).verifier(),
-            true,
-        ),
-        Some((_, Kind::Md5(_))) | None => {
-            let key = |name: &[u8]| hmac(mock_key, &[name, user.as_bytes()]);
-            let verifier = Verifier {
-                stored_key: hash(&key(b"stored")),
-                server_key: key(b"server"),
-                salt: salt.to_vec(),
-                iterations: ITERATIONS_DEFAULT,
-            };
-            (verifier, false)
+        Some((_, Kind::Scram(verifier))) => verifier.keys(password).map(Some).ok_or(Error::Wrong),
+        Some((secret, _)) if secret.matches(user, password) => Ok(None),
+        _ => {
+            // To fail takes as long as with a verifier, whatever is stored and whether anything is.
+            // To succeed need not: who does so knows that the user exists.
+            black_box(mock.keys(password));
+            Err(Error::Wrong)
         }
     }
 }
@@ -369,3 +382,6 @@ fn finish(
         Some(last),
     ))
 }
+
+#[cfg(test)]
+mod tests;

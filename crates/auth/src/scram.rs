@@ -17,6 +17,8 @@ pub(crate) type Key = [u8; KEY_LEN];
 
 /// What PostgreSQL uses when it makes a verifier.
 pub(crate) const ITERATIONS_DEFAULT: u32 = 4096;
+/// Bytes of a salt, as in PostgreSQL.
+const SALT_LEN: usize = 16;
 /// More than that a server does not ask for in good faith: it would keep us busy for seconds.
 pub(crate) const ITERATIONS_MAX: u32 = 1_000_000;
 
@@ -70,9 +72,23 @@ impl fmt::Debug for ScramKeys {
     }
 }
 
+/// The salt that users without a verifier are shown: those with a password, and those who do not
+/// exist.
+pub(crate) fn mock_salt(user: &str, mock_key: &[u8; 32]) -> Vec<u8> {
+    hmac(mock_key, &[b"salt", user.as_bytes()])[..SALT_LEN].to_vec()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often keys were derived, which is what a login costs.
+    pub(crate) static DERIVED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 impl ScramKeys {
     /// Derived from a password; costs `iterations` rounds (half a millisecond for 4096).
     pub fn derive(password: &[u8], salt: &[u8], iterations: u32) -> Self {
+        #[cfg(test)]
+        DERIVED.set(DERIVED.get() + 1);
         let prepared = prepare(password);
         let mut salted = Zeroizing::new([0; KEY_LEN]);
         pbkdf2::pbkdf2_hmac::<Sha256>(&prepared, salt, iterations, &mut *salted);
@@ -157,10 +173,22 @@ impl Verifier {
         })
     }
 
-    /// What a password must give; costs as much as deriving keys.
-    pub(crate) fn matches(&self, password: &[u8]) -> bool {
+    /// Checks a password; gives its keys. Costs as much as deriving them, right or wrong.
+    pub(crate) fn keys(&self, password: &[u8]) -> Option<ScramKeys> {
         let keys = ScramKeys::derive(password, &self.salt, self.iterations);
-        bool::from(hash(&keys.client_key).ct_eq(&self.stored_key))
+        bool::from(hash(&keys.client_key).ct_eq(&self.stored_key)).then_some(keys)
+    }
+
+    /// What a user without a verifier is shown and checked against. It is the same each time, and no
+    /// password is right.
+    pub(crate) fn mock(user: &str, mock_key: &[u8; 32]) -> Self {
+        let key = |name: &[u8]| hmac(mock_key, &[name, user.as_bytes()]);
+        Self {
+            stored_key: hash(&key(b"stored")),
+            server_key: key(b"server"),
+            salt: mock_salt(user, mock_key),
+            iterations: ITERATIONS_DEFAULT,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::md5;
-use crate::scram::{ScramKeys, Verifier};
+use crate::scram::{ITERATIONS_DEFAULT, ScramKeys, Verifier, hash, mock_salt};
 
 /// A stored secret: a password, an MD5 hash or a SCRAM verifier.
 ///
@@ -36,7 +36,7 @@ impl fmt::Debug for Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        let same = |a: &str, b: &str| bool::from(a.as_bytes().ct_eq(b.as_bytes()));
+        let same = |a: &str, b: &str| bool::from(hash(a.as_bytes()).ct_eq(&hash(b.as_bytes())));
         match (&self.kind, &other.kind) {
             (Kind::Plain(a), Kind::Plain(b)) | (Kind::Md5(a), Kind::Md5(b)) => same(a, b),
             (Kind::Scram(a), Kind::Scram(b)) => same(&a.to_text(), &b.to_text()),
@@ -72,6 +72,20 @@ impl Secret {
         Self::of(Kind::Plain(password.to_owned().into()))
     }
 
+    /// Derives ahead what the first SCRAM login of `user` needs, where a password is stored: half a
+    /// millisecond, once.
+    ///
+    /// Call it for each secret when it is loaded, away from the threads that serve clients, with the
+    /// `mock_key` of [`Exchange::start`](crate::Exchange::start). Otherwise a user's first login takes
+    /// visibly longer than the login of somebody who does not exist.
+    pub fn prepare(&self, user: &str, mock_key: &[u8; 32]) {
+        if let Kind::Plain(password) = &self.kind
+            && !password.is_empty()
+        {
+            self.keys(password, &mock_salt(user, mock_key), ITERATIONS_DEFAULT);
+        }
+    }
+
     /// What it is, for messages.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
@@ -88,22 +102,34 @@ impl Secret {
 
     /// The keys of a password for a salt.
     pub(crate) fn keys(&self, password: &str, salt: &[u8], iterations: u32) -> ScramKeys {
-        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(keys) = derived.iter().find(|keys| keys.fit(salt, iterations)) {
-            return keys.clone();
+        if let Some(keys) = self.remembered(salt, iterations) {
+            return keys;
         }
+        // Without the lock, as others log in meanwhile.
         let keys = ScramKeys::derive(password.as_bytes(), salt, iterations);
-        if derived.len() >= DERIVED_MAX {
-            derived.remove(0);
+        if self.remembered(salt, iterations).is_none() {
+            let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+            if derived.len() >= DERIVED_MAX {
+                derived.remove(0);
+            }
+            derived.push(keys.clone());
         }
-        derived.push(keys.clone());
         keys
+    }
+
+    /// Keys that were derived before; they become the last to be forgotten.
+    fn remembered(&self, salt: &[u8], iterations: u32) -> Option<ScramKeys> {
+        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = derived.iter().position(|keys| keys.fit(salt, iterations))?;
+        derived[at..].rotate_left(1);
+        derived.last().cloned()
     }
 
     /// Whether a password is the right one.
     pub(crate) fn matches(&self, user: &str, password: &[u8]) -> bool {
         match &self.kind {
-            Kind::Plain(stored) => bool::from(stored.as_bytes().ct_eq(password)),
+            // By their hashes: to compare two lengths takes no constant time.
+            Kind::Plain(stored) => bool::from(hash(stored.as_bytes()).ct_eq(&hash(password))),
             Kind::Md5(stored) => {
                 let given = Zeroizing::new(md5::stored(user, password));
                 bool::from(
@@ -113,7 +139,7 @@ impl Secret {
                         .ct_eq(given.as_bytes()),
                 )
             }
-            Kind::Scram(verifier) => verifier.matches(password),
+            Kind::Scram(verifier) => verifier.keys(password).is_some(),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::md5;
 use crate::scram::{
     Attributes, ITERATIONS_DEFAULT, Key, ScramKeys, Verifier, decode, decode_key, encode, hmac,
-    is_nonce,
+    is_nonce, text,
 };
 use crate::secret::{Kind, Secret};
 
@@ -90,7 +90,11 @@ pub enum Step {
     Success(Authenticated, Option<Vec<u8>>),
 }
 
-/// Proof that an exchange has succeeded (A1).
+/// Proof that an exchange has succeeded (A1). Nothing else makes one:
+///
+/// ```compile_fail
+/// let nobody = pgweir_auth::Authenticated { keys: None };
+/// ```
 #[derive(Debug)]
 pub struct Authenticated {
     keys: Option<ScramKeys>,
@@ -104,6 +108,15 @@ impl Authenticated {
 }
 
 /// An exchange that waits for a message of the client.
+///
+/// Each step consumes it (A4), so that no answer can be tried twice:
+///
+/// ```compile_fail
+/// # fn twice(exchange: pgweir_auth::Exchange) {
+/// let _ = exchange.step(pgweir_auth::Message::Password(b"guess"));
+/// let _ = exchange.step(pgweir_auth::Message::Password(b"another"));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Exchange(Expect);
 
@@ -119,6 +132,11 @@ enum Expect {
         known: bool,
     },
     SaslInitial(Scram),
+    /// The mechanism was chosen without its first message.
+    SaslFirst {
+        scram: Scram,
+        plus: bool,
+    },
     SaslFinal {
         verifier: Verifier,
         known: bool,
@@ -143,6 +161,7 @@ impl std::fmt::Debug for Expect {
             Self::Password { .. } => "ExpectPassword",
             Self::Md5 { .. } => "ExpectMd5",
             Self::SaslInitial(_) => "ExpectSaslInitial",
+            Self::SaslFirst { .. } => "ExpectSaslFirst",
             Self::SaslFinal { .. } => "ExpectSaslFinal",
         })
     }
@@ -232,10 +251,20 @@ impl Exchange {
                     mechanism,
                     response,
                 },
-            ) => scram.first(
-                mechanism,
-                response.ok_or(Error::Malformed("no initial response"))?,
-            ),
+            ) => {
+                let plus = scram.choose(mechanism)?;
+                match response {
+                    Some(response) => scram.first(plus, response),
+                    // An empty challenge asks for it (RFC 4422, section 3).
+                    None => Ok(Step::Continue(
+                        Self(Expect::SaslFirst { scram, plus }),
+                        Reply::SaslContinue(Vec::new()),
+                    )),
+                }
+            }
+            (Expect::SaslFirst { scram, plus }, Message::SaslResponse(response)) => {
+                scram.first(plus, response)
+            }
             (
                 Expect::SaslFinal {
                     verifier,
@@ -285,15 +314,18 @@ fn check(
 }
 
 impl Scram {
+    /// The client's choice: whether it binds to the channel.
+    fn choose(&self, mechanism: &[u8]) -> Result<bool, Error> {
+        match mechanism {
+            b"SCRAM-SHA-256-PLUS" if self.binding.is_some() => Ok(true),
+            b"SCRAM-SHA-256" => Ok(false),
+            _ => Err(Error::Mechanism),
+        }
+    }
+
     /// The client's first message (RFC 5802, section 7, client-first-message).
-    fn first(self, mechanism: &[u8], message: &[u8]) -> Result<Step, Error> {
-        let plus = match mechanism {
-            b"SCRAM-SHA-256-PLUS" if self.binding.is_some() => true,
-            b"SCRAM-SHA-256" => false,
-            _ => return Err(Error::Mechanism),
-        };
-        let message = std::str::from_utf8(message).map_err(|_| Error::Malformed("not UTF-8"))?;
-        let (flag, rest) = message
+    fn first(self, plus: bool, message: &[u8]) -> Result<Step, Error> {
+        let (flag, rest) = text(message)?
             .split_once(',')
             .ok_or(Error::Malformed("no channel binding flag"))?;
         let (identity, bare) = rest
@@ -356,8 +388,7 @@ fn finish(
     nonce: &str,
     message: &[u8],
 ) -> Result<Step, Error> {
-    let message = std::str::from_utf8(message).map_err(|_| Error::Malformed("not UTF-8"))?;
-    let (without_proof, proof) = message
+    let (without_proof, proof) = text(message)?
         .rsplit_once(",p=")
         .ok_or(Error::Malformed("no proof"))?;
     let mut attributes = Attributes::of(without_proof);

@@ -1,13 +1,14 @@
 //! We prove to a server who we are.
 
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::binding::ChannelBinding;
 use crate::error::Error;
 use crate::md5;
 use crate::scram::{
     Attributes, ITERATIONS_MAX, Key, ScramKeys, decode, decode_key, encode, hash, hmac, is_nonce,
-    xor,
+    number, text, xor,
 };
 use crate::secret::{Kind, Secret};
 
@@ -128,15 +129,15 @@ impl ScramClient {
     /// # Errors
     /// When the challenge is not to be trusted, or cannot be answered with what is known.
     pub fn step(self, challenge: &[u8]) -> Result<(ScramFinal, Vec<u8>), Error> {
-        let challenge =
-            std::str::from_utf8(challenge).map_err(|_| Error::Malformed("not UTF-8"))?;
+        let challenge = text(challenge)?;
         let mut attributes = Attributes::of(challenge);
         let nonce = attributes.next('r')?;
         let salt = decode(attributes.next('s')?)?;
-        let iterations = attributes
-            .next('i')?
-            .parse()
-            .map_err(|_| Error::Malformed("invalid iterations"))?;
+        let iterations =
+            number(attributes.next('i')?).ok_or(Error::Malformed("invalid iterations"))?;
+        if salt.is_empty() {
+            return Err(Error::Malformed("empty salt"));
+        }
         let own_part = nonce.strip_prefix(self.nonce.as_str());
         if !own_part.is_some_and(is_nonce) {
             return Err(Error::Nonce);
@@ -150,7 +151,7 @@ impl ScramClient {
         let signature: Key = hmac(&hash(&keys.client_key), &[messages.as_bytes()]);
         let proof = xor(&keys.client_key, &signature);
         let answer = format!("{without_proof},p={}", encode(&proof)).into_bytes();
-        let expected = hmac(&keys.server_key, &[messages.as_bytes()]);
+        let expected = hmac(&keys.server_key, &[messages.as_bytes()]).into();
         Ok((ScramFinal { expected }, answer))
     }
 
@@ -173,9 +174,17 @@ impl ScramClient {
 }
 
 /// A SCRAM login that waits for the server to prove itself in turn.
-#[derive(Debug)]
+///
+/// AuthenticationOk must not be believed before.
+#[must_use = "the server has not shown yet that it knows the secret"]
 pub struct ScramFinal {
-    expected: Key,
+    expected: Zeroizing<Key>,
+}
+
+impl std::fmt::Debug for ScramFinal {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("ScramFinal(..)")
+    }
 }
 
 impl ScramFinal {
@@ -184,9 +193,8 @@ impl ScramFinal {
     /// # Errors
     /// When the server does not know the secret.
     pub fn verify(self, outcome: &[u8]) -> Result<(), Error> {
-        let outcome = std::str::from_utf8(outcome).map_err(|_| Error::Malformed("not UTF-8"))?;
-        let signature = decode_key(Attributes::of(outcome).next('v')?)?;
-        if bool::from(signature.ct_eq(&self.expected)) {
+        let signature = decode_key(Attributes::of(text(outcome)?).next('v')?)?;
+        if bool::from(signature.ct_eq(&*self.expected)) {
             Ok(())
         } else {
             Err(Error::ServerSignature)

@@ -137,14 +137,11 @@ impl Verifier {
         let (head, keys) = text.strip_prefix("SCRAM-SHA-256$")?.split_once('$')?;
         let (iterations, salt) = head.split_once(':')?;
         let (stored_key, server_key) = keys.split_once(':')?;
-        let iterations = iterations
-            .parse()
-            .ok()
-            .filter(|count| (1..=ITERATIONS_MAX).contains(count))?;
+        let iterations = number(iterations).filter(|count| (1..=ITERATIONS_MAX).contains(count))?;
         Some(Self {
             stored_key: decode_key(stored_key).ok()?,
             server_key: decode_key(server_key).ok()?,
-            salt: decode(salt).ok()?,
+            salt: decode(salt).ok().filter(|salt| !salt.is_empty())?,
             iterations,
         })
     }
@@ -190,6 +187,23 @@ impl Verifier {
             iterations: ITERATIONS_DEFAULT,
         }
     }
+}
+
+/// Greatest length of a SCRAM message in bytes, PostgreSQL's `PG_MAX_SASL_MESSAGE_LENGTH`.
+pub(crate) const MESSAGE_LEN_MAX: usize = 1024;
+
+/// A SCRAM message as text.
+pub(crate) fn text(message: &[u8]) -> Result<&str, Error> {
+    if message.len() > MESSAGE_LEN_MAX {
+        return Err(Error::Malformed("longer than 1024 bytes"));
+    }
+    std::str::from_utf8(message).map_err(|_| Error::Malformed("not UTF-8"))
+}
+
+/// A number of digits alone; the standard library would take a sign too.
+pub(crate) fn number(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
 }
 
 /// The attributes of a SCRAM message: `a=…,b=…`, in the order given.
@@ -260,6 +274,8 @@ mod tests {
             "SCRAM-SHA-256$",
             &text.replace("5000", "0"),
             &text.replace("5000", "99999999"),
+            &text.replace("5000", "+5000"),
+            &text.replace("c2FsdA==", ""),
             &text[..text.len() - 4],
             &text.replace(':', ";"),
         ] {

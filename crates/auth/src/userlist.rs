@@ -1,5 +1,7 @@
 //! PgBouncer's `userlist.txt`: a line for each user, `"name" "secret"`.
 
+use zeroize::Zeroizing;
+
 use crate::secret::Secret;
 
 /// A line that cannot be read.
@@ -12,15 +14,18 @@ pub struct Mistake {
     pub what: &'static str,
 }
 
+/// In bytes, as in PgBouncer.
 const NAME_LEN_MAX: usize = 127;
+/// In bytes, as in PgBouncer: what fits into one message.
+const SECRET_LEN_MAX: usize = 65_530;
 
 /// Reads a file. Blank lines and lines that begin with `;` are passed over; `""` in a text is one
-/// quote; what follows the secret is ignored. Of two lines for one user the last counts.
+/// quote; what follows the secret is ignored. A user with two lines comes twice: the last counts.
 ///
 /// # Errors
 /// The first line that cannot be read.
 pub fn parse(text: &str) -> Result<Vec<(String, Secret)>, Mistake> {
-    let mut users: Vec<(String, Secret)> = Vec::new();
+    let mut users = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let mistake = |what| Mistake {
             line: index + 1,
@@ -36,11 +41,13 @@ pub fn parse(text: &str) -> Result<Vec<(String, Secret)>, Mistake> {
         if name.is_empty() || name.len() > NAME_LEN_MAX {
             return Err(mistake("user name must have 1 to 127 bytes"));
         }
-        let secret = Secret::parse(&secret);
-        match users.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, old)) => *old = secret,
-            None => users.push((name, secret)),
+        if secret.len() > SECRET_LEN_MAX {
+            return Err(mistake("secret must have at most 65530 bytes"));
         }
+        if name.contains('\0') || secret.contains('\0') {
+            return Err(mistake("contains a NUL character"));
+        }
+        users.push((name, Secret::parse(&Zeroizing::new(secret))));
     }
     Ok(users)
 }
@@ -74,8 +81,9 @@ mod tests {
         assert_eq!(
             users,
             [
-                ("bob".to_owned(), Secret::plain("new")),
-                ("eve".to_owned(), Secret::plain(""))
+                ("bob".to_owned(), Secret::plain("se\"cret")),
+                ("eve".to_owned(), Secret::plain("")),
+                ("bob".to_owned(), Secret::plain("new"))
             ]
         );
         let line = |text: &str| parse(text).map_err(|mistake| mistake.line);
@@ -83,5 +91,15 @@ mod tests {
         assert_eq!(line("\"a\""), Err(1));
         assert_eq!(line("\"a\" \"b"), Err(1));
         assert_eq!(line("\"\" \"b\""), Err(1));
+        assert_eq!(line("\"a\" \"b\0\""), Err(1));
+        let long = |name: usize, secret: usize| {
+            line(&format!(
+                "\"{}\" \"{}\"",
+                "n".repeat(name),
+                "s".repeat(secret)
+            ))
+        };
+        assert!(long(127, 65_530).is_ok());
+        assert_eq!((long(128, 1), long(1, 65_531)), (Err(1), Err(1)));
     }
 }

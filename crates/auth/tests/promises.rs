@@ -379,3 +379,163 @@ proptest! {
         }
     }
 }
+
+/// Who sends a message of a SCRAM dialogue, in order.
+const MESSAGES: usize = 4;
+
+/// A dialogue in which `change` may replace each message on its way.
+fn scram_with(change: impl Fn(usize, Vec<u8>) -> Vec<u8>) -> Result<(), Error> {
+    let stored = Secret::parse(
+        &ScramKeys::derive(b"pencil", b"salt", 1)
+            .verifier()
+            .to_text(),
+    );
+    let (exchange, _) = begin(Method::Scram, Some(&stored), None);
+    let (client, mechanism, first) = login("pencil").sasl_start(&[b"SCRAM-SHA-256"], [2; 32])?;
+    let first = change(0, first);
+    let step = exchange.step(Message::SaslInitial {
+        mechanism: mechanism.as_bytes(),
+        response: Some(&first),
+    })?;
+    let Step::Continue(exchange, Reply::SaslContinue(challenge)) = step else {
+        panic!("no challenge")
+    };
+    let (client, answer) = client.step(&change(1, challenge))?;
+    let step = exchange.step(Message::SaslResponse(&change(2, answer)))?;
+    let Step::Success(_, Some(last)) = step else {
+        panic!("no end")
+    };
+    client.verify(&change(3, last))
+}
+
+#[test]
+fn a1_no_byte_can_be_changed_on_the_way() {
+    assert_eq!(scram_with(|_, message| message), Ok(()));
+    for which in 0..MESSAGES {
+        for at in 0..160 {
+            for bit in [0x01, 0x10, 0x20, 0x80] {
+                let changed = std::cell::Cell::new(false);
+                let outcome = scram_with(|index, mut message| {
+                    if index == which && at < message.len() {
+                        message[at] ^= bit;
+                        changed.set(true);
+                    }
+                    message
+                });
+                assert_eq!(
+                    outcome.is_err(),
+                    changed.get(),
+                    "message {which}, byte {at}, bit {bit:#x}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a1_no_message_can_be_cut_or_grow_without_end() {
+    for which in 0..MESSAGES {
+        for len in 0..160 {
+            let cut = std::cell::Cell::new(false);
+            let outcome = scram_with(|index, mut message| {
+                cut.set(cut.get() || index == which && len < message.len());
+                message.truncate(if index == which { len } else { usize::MAX });
+                message
+            });
+            assert_eq!(outcome.is_err(), cut.get(), "message {which}, length {len}");
+        }
+        let outcome = scram_with(|index, mut message| {
+            if index == which {
+                message.extend_from_slice(b",x=");
+                message.resize(1025, b'x');
+            }
+            message
+        });
+        assert_eq!(outcome, Err(Error::Malformed("longer than 1024 bytes")));
+    }
+}
+
+#[test]
+fn the_first_message_may_come_late() {
+    let (exchange, _) = begin(Method::Scram, Some(&Secret::plain("pencil")), None);
+    let step = exchange.step(Message::SaslInitial {
+        mechanism: b"SCRAM-SHA-256",
+        response: None,
+    });
+    let Ok(Step::Continue(exchange, Reply::SaslContinue(empty))) = step else {
+        panic!("refused")
+    };
+    assert!(empty.is_empty());
+    let (client, _, first) = login("pencil")
+        .sasl_start(&[b"SCRAM-SHA-256"], [2; 32])
+        .unwrap();
+    let step = exchange.step(Message::SaslResponse(&first));
+    let Ok(Step::Continue(exchange, Reply::SaslContinue(challenge))) = step else {
+        panic!("refused")
+    };
+    let (client, answer) = client.step(&challenge).unwrap();
+    let Ok(Step::Success(_, Some(last))) = exchange.step(Message::SaslResponse(&answer)) else {
+        panic!("refused")
+    };
+    client.verify(&last).unwrap();
+}
+
+/// Secrets and hashes as another implementation makes them.
+#[test]
+fn postgres_protocol_agrees_on_what_is_stored_and_sent() {
+    use postgres_protocol::{authentication, password};
+    for text in ["pencil", "pässwörd", "\u{2168}"] {
+        let stored = Secret::parse(&password::scram_sha_256(text.as_bytes()));
+        assert_eq!(stored.kind_name(), "SCRAM verifier");
+        assert!(scram(Some(&stored), login(text), None).is_ok());
+        let stored = Secret::parse(&password::md5(text.as_bytes(), "bob"));
+        assert_eq!(stored.kind_name(), "MD5 hash");
+        for known in [stored, Secret::plain(text)] {
+            let (exchange, request) = begin(Method::Md5, Some(&known), None);
+            let Request::Md5 { salt } = request else {
+                panic!("no MD5")
+            };
+            let sent = authentication::md5_hash(b"bob", text.as_bytes(), salt);
+            assert!(exchange.step(Message::Password(sent.as_bytes())).is_ok());
+            let login = Login::new("bob", Some(&known), None, None);
+            assert_eq!(login.md5(salt), Ok(sent.into_bytes()));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a1_only_the_password_opens(password in "\\PC{1,12}", other in "\\PC{1,12}") {
+        let stored = Secret::plain(&password);
+        for given in [&password, &other] {
+            let (exchange, _) = begin(Method::Password, Some(&stored), None);
+            let opened = exchange.step(Message::Password(given.as_bytes())).is_ok();
+            prop_assert_eq!(opened, *given == password);
+        }
+    }
+
+    #[test]
+    fn hostile_answers_open_nothing(answers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 1..4)) {
+        let secrets = [None, Some(Secret::parse("md50123456789abcdef0123456789abcdef"))];
+        for method in [Method::Md5, Method::Scram] {
+            for secret in &secrets {
+                let (mut exchange, _) = begin(method, secret.as_ref(), None);
+                for (index, answer) in answers.iter().enumerate() {
+                    let message = match (method, index) {
+                        (Method::Md5, _) => Message::Password(answer),
+                        (_, 0) => Message::SaslInitial {
+                            mechanism: b"SCRAM-SHA-256",
+                            response: (answer.len() % 2 == 0).then_some(answer),
+                        },
+                        _ => Message::SaslResponse(answer),
+                    };
+                    match exchange.step(message) {
+                        Ok(Step::Continue(next, _)) => exchange = next,
+                        Ok(Step::Success(..)) => return Err(TestCaseError::fail("opened")),
+                        Err(_) => break,
+                    }
+                }
+            }
+        }
+    }
+}

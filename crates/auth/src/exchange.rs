@@ -1,5 +1,7 @@
 //! A client proves to us who it is.
 
+mod scram;
+
 use std::hint::black_box;
 
 use subtle::ConstantTimeEq;
@@ -8,16 +10,10 @@ use zeroize::Zeroizing;
 use crate::binding::ChannelBinding;
 use crate::error::Error;
 use crate::md5;
-use crate::scram::{
-    Attributes, ITERATIONS_DEFAULT, Key, ScramKeys, Verifier, decode, decode_key, encode, hmac,
-    is_nonce, text,
-};
+use crate::scram::{ScramKeys, Verifier};
 use crate::secret::{Kind, Secret};
 
-/// The only mechanism without TLS.
-const SCRAM: &str = "SCRAM-SHA-256";
-/// The same, bound to the TLS channel.
-const SCRAM_PLUS: &str = "SCRAM-SHA-256-PLUS";
+use scram::{ExpectProof, Scram};
 
 /// How clients are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,22 +133,7 @@ enum Expect {
         scram: Scram,
         plus: bool,
     },
-    SaslFinal {
-        verifier: Verifier,
-        known: bool,
-        channel: Vec<u8>,
-        messages: String,
-        nonce: String,
-    },
-}
-
-/// A SCRAM exchange before its first message.
-struct Scram {
-    verifier: Verifier,
-    /// Whether there is such a user: without, the proof cannot be right.
-    known: bool,
-    binding: Option<ChannelBinding>,
-    nonce: String,
+    SaslFinal(ExpectProof),
 }
 
 impl std::fmt::Debug for Expect {
@@ -162,7 +143,7 @@ impl std::fmt::Debug for Expect {
             Self::Md5 { .. } => "ExpectMd5",
             Self::SaslInitial(_) => "ExpectSaslInitial",
             Self::SaslFirst { .. } => "ExpectSaslFirst",
-            Self::SaslFinal { .. } => "ExpectSaslFinal",
+            Self::SaslFinal(_) => "ExpectSaslFinal",
         })
     }
 }
@@ -203,19 +184,8 @@ impl Exchange {
                 Start::Ask(Self(Expect::Md5 { expected, known }), Request::Md5 { salt })
             }
             Method::Md5 | Method::Scram => {
-                let (verifier, known) = verifier(user, secret, mock_key);
-                let mechanisms: &[&str] = if binding.is_some() {
-                    &[SCRAM_PLUS, SCRAM]
-                } else {
-                    &[SCRAM]
-                };
-                let nonce = encode(&random[..18]);
-                let scram = Scram {
-                    verifier,
-                    known,
-                    binding: binding.cloned(),
-                    nonce,
-                };
+                let scram = Scram::new(user, secret, binding, &random, mock_key);
+                let mechanisms = scram.mechanisms();
                 Start::Ask(
                     Self(Expect::SaslInitial(scram)),
                     Request::Sasl { mechanisms },
@@ -254,7 +224,7 @@ impl Exchange {
             ) => {
                 let plus = scram.choose(mechanism)?;
                 match response {
-                    Some(response) => scram.first(plus, response),
+                    Some(response) => first(scram, plus, response),
                     // An empty challenge asks for it (RFC 4422, section 3).
                     None => Ok(Step::Continue(
                         Self(Expect::SaslFirst { scram, plus }),
@@ -263,35 +233,24 @@ impl Exchange {
                 }
             }
             (Expect::SaslFirst { scram, plus }, Message::SaslResponse(response)) => {
-                scram.first(plus, response)
+                first(scram, plus, response)
             }
-            (
-                Expect::SaslFinal {
-                    verifier,
-                    known,
-                    channel,
-                    messages,
-                    nonce,
-                },
-                Message::SaslResponse(last),
-            ) => finish(&verifier, known, &channel, messages, &nonce, last),
+            (Expect::SaslFinal(expect), Message::SaslResponse(response)) => {
+                let (keys, last) = expect.last(response)?;
+                Ok(Step::Success(
+                    Authenticated { keys: Some(keys) },
+                    Some(last),
+                ))
+            }
             _ => Err(Error::Malformed("message out of place")),
         }
     }
 }
 
-/// What a proof is checked against. Without a usable secret, something that looks the same.
-fn verifier(user: &str, secret: Option<&Secret>, mock_key: &[u8; 32]) -> (Verifier, bool) {
-    // Made in any case: what is done for some users only can be timed.
-    let mock = Verifier::mock(user, mock_key);
-    match secret.map(|secret| (secret, &secret.kind)) {
-        Some((_, Kind::Scram(verifier))) => (verifier.clone(), true),
-        Some((secret, Kind::Plain(password))) => {
-            let keys = secret.keys(password, &mock.salt, ITERATIONS_DEFAULT);
-            (keys.verifier(), true)
-        }
-        Some((_, Kind::Md5(_))) | None => (mock, false),
-    }
+fn first(scram: Scram, plus: bool, message: &[u8]) -> Result<Step, Error> {
+    let (expect, challenge) = scram.first(plus, message)?;
+    let exchange = Exchange(Expect::SaslFinal(expect));
+    Ok(Step::Continue(exchange, Reply::SaslContinue(challenge)))
 }
 
 /// Checks a password. Gives its keys where a verifier is stored.
@@ -311,107 +270,6 @@ fn check(
             Err(Error::Wrong)
         }
     }
-}
-
-impl Scram {
-    /// The client's choice: whether it binds to the channel.
-    fn choose(&self, mechanism: &[u8]) -> Result<bool, Error> {
-        match mechanism {
-            b"SCRAM-SHA-256-PLUS" if self.binding.is_some() => Ok(true),
-            b"SCRAM-SHA-256" => Ok(false),
-            _ => Err(Error::Mechanism),
-        }
-    }
-
-    /// The client's first message (RFC 5802, section 7, client-first-message).
-    fn first(self, plus: bool, message: &[u8]) -> Result<Step, Error> {
-        let (flag, rest) = text(message)?
-            .split_once(',')
-            .ok_or(Error::Malformed("no channel binding flag"))?;
-        let (identity, bare) = rest
-            .split_once(',')
-            .ok_or(Error::Malformed("no authorization identity"))?;
-        if !identity.is_empty() {
-            return Err(Error::Malformed(
-                "authorization identities are not supported",
-            ));
-        }
-        match (flag, plus) {
-            ("n", false) => {}
-            // The client could have, and thinks that we cannot: somebody has hidden our offer.
-            ("y", false) if self.binding.is_some() => return Err(Error::Downgrade),
-            ("y", false) | ("p=tls-server-end-point", true) => {}
-            _ => {
-                return Err(Error::Malformed(
-                    "channel binding flag does not fit the mechanism",
-                ));
-            }
-        }
-        let mut attributes = Attributes::of(bare);
-        // PostgreSQL's clients leave the name empty: the startup packet has it.
-        attributes.next('n')?;
-        let client_nonce = attributes.next('r')?;
-        if !is_nonce(client_nonce) {
-            return Err(Error::Malformed("invalid nonce"));
-        }
-        let nonce = format!("{client_nonce}{}", self.nonce);
-        let salt = encode(&self.verifier.salt);
-        let challenge = format!("r={nonce},s={salt},i={}", self.verifier.iterations);
-        let mut channel = format!("{flag},,").into_bytes();
-        if plus && let Some(binding) = &self.binding {
-            channel.extend_from_slice(binding.data());
-        }
-        let messages = format!("{bare},{challenge},");
-        let Self {
-            verifier, known, ..
-        } = self;
-        let expect = Expect::SaslFinal {
-            verifier,
-            known,
-            channel,
-            messages,
-            nonce,
-        };
-        Ok(Step::Continue(
-            Exchange(expect),
-            Reply::SaslContinue(challenge.into_bytes()),
-        ))
-    }
-}
-
-/// The client's last message (client-final-message).
-fn finish(
-    verifier: &Verifier,
-    known: bool,
-    channel: &[u8],
-    mut messages: String,
-    nonce: &str,
-    message: &[u8],
-) -> Result<Step, Error> {
-    let (without_proof, proof) = text(message)?
-        .rsplit_once(",p=")
-        .ok_or(Error::Malformed("no proof"))?;
-    let mut attributes = Attributes::of(without_proof);
-    let bound = decode(attributes.next('c')?)?;
-    let returned = attributes.next('r')?;
-    let proof: Key = decode_key(proof)?;
-    if !bool::from(bound.ct_eq(channel)) {
-        return Err(Error::Binding);
-    }
-    if !bool::from(returned.as_bytes().ct_eq(nonce.as_bytes())) {
-        return Err(Error::Nonce);
-    }
-    messages.push_str(without_proof);
-    let keys = verifier
-        .check(messages.as_bytes(), &proof)
-        .filter(|_| known)
-        .ok_or(Error::Wrong)?;
-    let signature = hmac(&verifier.server_key, &[messages.as_bytes()]);
-    let last = format!("v={}", encode(&signature)).into_bytes();
-    Ok(Step::Success(
-        Authenticated { keys: Some(keys) },
-        Some(last),
-    ))
 }
 
 #[cfg(test)]

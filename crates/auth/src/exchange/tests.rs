@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::login::Login;
-use crate::scram::DERIVED;
+use crate::scram::{DERIVED, ITERATIONS_DEFAULT};
 
 const MOCK: [u8; 32] = [9; 32];
 

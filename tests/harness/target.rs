@@ -1,9 +1,10 @@
 //! Where a client connects to.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::major::Major;
 use crate::process::without_libpq_variables;
@@ -202,14 +203,19 @@ impl Outcome {
         let mut stdin = child.stdin.take().expect("piped");
         let input = input.to_owned();
         // A program that ends early does not read everything.
-        let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
-        let output = child.wait_with_output().expect("it is our child");
-        writer.join().expect("it does not panic");
-        Self {
-            success: output.status.success(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+        let stdout = read_all(child.stdout.take().expect("piped"));
+        let stderr = read_all(child.stderr.take().expect("piped"));
+        let status = wait_or_kill(&mut child);
+        let mut outcome = Self {
+            success: status.is_some_and(|status| status.success()),
+            stdout: stdout.join().expect("it does not panic"),
+            stderr: stderr.join().expect("it does not panic"),
+        };
+        if status.is_none() {
+            outcome.stderr += &format!("killed after {LONGEST:?}");
         }
+        outcome
     }
 
     /// Checks that it succeeded.
@@ -234,4 +240,29 @@ impl Outcome {
             self.stderr
         );
     }
+}
+
+/// A program that runs longer hangs.
+const LONGEST: Duration = Duration::from_secs(90);
+
+fn wait_or_kill(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + LONGEST;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What came before an error is shown.
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }

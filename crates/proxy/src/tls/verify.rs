@@ -30,14 +30,17 @@ pub(super) struct Authorities {
 }
 
 impl Authorities {
-    /// From a text, each of which must be readable.
+    /// From a text. A certificate that webpki can begin no chain with is still believed as it is.
     pub(super) fn from_pem(pem: &[u8]) -> Result<Self, Error> {
         let certificates = files::certificates(pem, Part::Authorities)?;
         let mut store = RootCertStore::empty();
         for (at, certificate) in certificates.iter().enumerate() {
-            store
-                .add(certificate.clone())
-                .map_err(|_| files::flaw(Part::Authorities, Flaw::UnreadableCertificate(at + 1)))?;
+            if store.add(certificate.clone()).is_err()
+                && Certificate::from_der(certificate).is_err()
+            {
+                let flaw = Flaw::UnreadableCertificate(at + 1);
+                return Err(files::flaw(Part::Authorities, flaw));
+            }
         }
         Ok(Self {
             certificates,
@@ -70,9 +73,12 @@ impl Authorities {
         }
     }
 
-    /// For webpki's verification of clients.
-    pub(super) fn into_store(self) -> RootCertStore {
-        self.store
+    /// For webpki's verification of clients, at least one.
+    pub(super) fn into_store(self) -> Result<RootCertStore, Error> {
+        if self.store.is_empty() {
+            return Err(files::flaw(Part::Authorities, Flaw::NoAuthority));
+        }
+        Ok(self.store)
     }
 }
 

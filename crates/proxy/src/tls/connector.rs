@@ -1,0 +1,147 @@
+//! TLS towards servers, with libpq's meaning of `sslmode`.
+
+use std::sync::{Arc, OnceLock};
+
+use pgweir_config::SslMode;
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls_pki_types::{IpAddr, Ipv4Addr, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsConnector, client};
+
+use super::error::Error;
+use super::files::Identity;
+use super::verify::{Authorities, Depth, ServerVerifier};
+use super::{ALPN, files, provider};
+
+/// Whom we believe, and who we say we are. One for all modes: each database may have its own.
+#[derive(Debug)]
+pub struct Connector {
+    authorities: Option<Arc<Authorities>>,
+    identity: Option<Identity>,
+    provider: Arc<CryptoProvider>,
+    unverified: Arc<ClientConfig>,
+    /// Made when first used: where no authorities are given, those of the system are read then.
+    by_chain: OnceLock<Arc<ClientConfig>>,
+    by_name: OnceLock<Arc<ClientConfig>>,
+}
+
+impl Connector {
+    /// Makes one from texts in PEM. `mode` is the one of most databases: what it needs is made
+    /// now. `identity_pem` is a certificate with its chain, and the key.
+    ///
+    /// # Errors
+    /// [`Error::Part`] says which text is wrong, and how; [`Error::Settings`] if `mode` needs one
+    /// that is not given.
+    pub fn new(
+        mode: SslMode,
+        authorities_pem: Option<&[u8]>,
+        identity_pem: Option<(&[u8], &[u8])>,
+    ) -> Result<Self, Error> {
+        let provider = provider();
+        let authorities = authorities_pem
+            .map(|pem| Authorities::from_pem(pem).map(Arc::new))
+            .transpose()?;
+        let identity = identity_pem
+            .map(|(certificate, key)| files::identity(certificate, key, &provider))
+            .transpose()?;
+        let nobody = Arc::new(Authorities::none());
+        let connector = Self {
+            authorities,
+            unverified: config(Depth::None, nobody, identity.as_ref(), &provider)?,
+            identity,
+            provider,
+            by_chain: OnceLock::new(),
+            by_name: OnceLock::new(),
+        };
+        connector.config(connector.depth(mode)?)?;
+        Ok(connector)
+    }
+
+    /// The handshake with a server after its `S`. `host` is what was dialled: it is sent as SNI
+    /// if it is a name, and compared with the certificate if `mode` is verify-full.
+    ///
+    /// # Errors
+    /// When it fails, or the server's certificate is not what `mode` asks for.
+    pub async fn connect<S>(
+        &self,
+        mode: SslMode,
+        stream: S,
+        host: &str,
+    ) -> Result<client::TlsStream<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let depth = self.depth(mode)?;
+        let name = match ServerName::try_from(host.to_owned()) {
+            Ok(name) => name,
+            Err(_) if depth == Depth::ChainAndName => return Err(Error::Name(host.to_owned())),
+            // Nobody compares it. An address is not sent either.
+            Err(_) => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0; 4]))),
+        };
+        let connector = TlsConnector::from(self.config(depth)?);
+        let stream = connector.connect(name, stream).await;
+        stream.map_err(Error::Handshake)
+    }
+
+    fn depth(&self, mode: SslMode) -> Result<Depth, Error> {
+        match mode {
+            // With authorities given, "require" behaves like "verify-ca" (libpq-ssl, Protection
+            // Provided in Different Modes).
+            SslMode::Require if self.authorities.is_some() => Ok(Depth::Chain),
+            SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require => {
+                Ok(Depth::None)
+            }
+            // Anybody can have a certificate by them, for some name: libpq refuses it as well.
+            SslMode::VerifyCa if self.authorities.is_none() => Err(Error::Settings(
+                "server_tls_sslmode verify-ca needs server_tls_ca_file: with the system's \
+                 authorities, only verify-full tells one server from another",
+            )),
+            SslMode::VerifyCa => Ok(Depth::Chain),
+            SslMode::VerifyFull => Ok(Depth::ChainAndName),
+        }
+    }
+
+    fn config(&self, depth: Depth) -> Result<Arc<ClientConfig>, Error> {
+        let made = match depth {
+            Depth::None => return Ok(Arc::clone(&self.unverified)),
+            Depth::Chain => &self.by_chain,
+            Depth::ChainAndName => &self.by_name,
+        };
+        if let Some(config) = made.get() {
+            return Ok(Arc::clone(config));
+        }
+        let authorities = match &self.authorities {
+            Some(authorities) => Arc::clone(authorities),
+            None => Arc::new(Authorities::of_system()?),
+        };
+        let new = config(depth, authorities, self.identity.as_ref(), &self.provider)?;
+        Ok(Arc::clone(made.get_or_init(|| new)))
+    }
+}
+
+fn config(
+    depth: Depth,
+    authorities: Arc<Authorities>,
+    identity: Option<&Identity>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<ClientConfig>, Error> {
+    let verifier = ServerVerifier {
+        depth,
+        authorities,
+        provider: Arc::clone(provider),
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match identity {
+        Some(identity) => builder.with_client_cert_resolver(Arc::clone(&identity.both) as _),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // PostgreSQL hands out no tickets.
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use pgweir_wire::{encode, header, tag::frontend};
 
 use crate::batch::Batch;
-use crate::prepared::Names;
-use crate::replies::rename;
-use crate::reply::Skipped;
-use crate::server::{Passing, Server};
+use crate::journal::Before;
+use crate::names::Names;
+use crate::reply::{Expect, Skipped};
+use crate::server::{Passing, Server, Unnamed};
 use crate::settings::{Parameters, Settings, settable};
 use crate::statement::{Statement, Statements};
 
@@ -71,9 +71,6 @@ pub enum Refusal {
     TooManyNames(usize),
 }
 
-/// How many prepared statements a client may have at a time.
-pub(crate) const NAMES_MAX: usize = 65_536;
-
 /// Longest front of a Bind, Describe or Close message that is held back until its names are whole.
 pub(crate) const NAMES_LEN_MAX: usize = 16 * 1024;
 
@@ -83,10 +80,37 @@ pub(crate) enum ClientUnnamed {
     /// There is none.
     #[default]
     None,
-    /// This one; which lease prepared it, and as which request.
-    Known(Arc<Statement>, u32, u64),
+    /// This one.
+    Known(Arc<Statement>),
     /// One too large to be kept: it lives on the server of this lease only.
     Untracked(u32),
+}
+
+impl ClientUnnamed {
+    /// Whether the server has just this.
+    pub(crate) fn is_at(&self, server: &Unnamed, lease: u32) -> bool {
+        match (self, server) {
+            (Self::None, Unnamed::None) => true,
+            (Self::Known(here), Unnamed::Known(there)) => Arc::ptr_eq(here, there),
+            (Self::Untracked(its_lease), Unnamed::Foreign) => *its_lease == lease,
+            _ => false,
+        }
+    }
+}
+
+/// What the portals of a lease were made from.
+#[derive(Debug, Default)]
+pub(crate) struct Bound {
+    /// Statement of the unnamed portal; 0 when there is none or it has no id.
+    pub(crate) statement: u64,
+    /// The unnamed portal is a SET that leaves nothing to clean.
+    pub(crate) harmless_set: bool,
+    /// The unnamed portal resets all settings.
+    pub(crate) resets_all: bool,
+    /// The unnamed portal may do away with prepared statements.
+    pub(crate) sweeps: bool,
+    /// Number of the last Bind that made a named portal which may.
+    pub(crate) named_sweeps: Option<u64>,
 }
 
 /// The state of one client after its login.
@@ -99,15 +123,15 @@ pub struct Client {
     pub(crate) unnamed: ClientUnnamed,
     /// What the client wants and believes to be in force.
     settings: Settings,
+    /// The part of them that decides what statements mean.
+    pub(crate) context: Settings,
     /// The part that came with its startup packet.
-    startup: Settings,
+    pub(crate) startup: Settings,
     /// Whether a server has accepted `startup`.
     verified: bool,
     /// Number of leases so far.
     pub(crate) lease: u32,
-    /// Statement of the last Bind, for the Execute that follows.
-    pub(crate) bound: u64,
-    pub(crate) bound_harmless: bool,
+    pub(crate) bound: Bound,
     /// A frame of the client under way.
     pub(crate) passing: Passing,
 }
@@ -122,10 +146,10 @@ impl Client {
             unnamed: ClientUnnamed::None,
             verified: startup.is_empty(),
             settings: startup.clone(),
+            context: startup.planning(),
             startup,
             lease: 0,
-            bound: 0,
-            bound_harmless: false,
+            bound: Bound::default(),
             passing: Passing::default(),
         }
     }
@@ -162,6 +186,12 @@ impl Client {
     ) -> bool {
         debug_assert!(server.at_boundary());
         self.lease = self.lease.wrapping_add(1);
+        self.bound = Bound::default();
+        server.swept = None;
+        if let Some(names) = &mut self.names {
+            names.forget_gone();
+        }
+        server.journal.clear();
         server.segment += 1;
         if server.settings != self.settings {
             server.change_settings(&self.settings, to_server);
@@ -272,40 +302,69 @@ impl Client {
         self.verified = true;
     }
 
+    /// The value of a parameter as the client knows it.
+    pub(crate) fn known<'a>(&'a self, name: &[u8], base: &'a Parameters) -> Option<&'a [u8]> {
+        self.settings.value(name).or_else(|| base.value(name))
+    }
+
     /// The client has been told a parameter's value.
     pub(crate) fn told(&mut self, name: &[u8], value: &[u8], base: &Parameters) {
         self.settings = self.settings.with(name, value, base);
+        self.context = self.settings.planning();
     }
 
     /// RESET ALL or DISCARD ALL went through: as with PostgreSQL, the values of the startup packet
-    /// are in force again (they are sent to the server with the next lease).
-    pub(crate) fn settings_were_reset(&mut self) {
-        self.settings = self.startup.clone();
+    /// are in force again (they are sent to the server with the next lease), but for those that
+    /// were set since, which `server` has.
+    ///
+    /// Tells the client of those that the server, which knows other ones, has not reported.
+    pub(crate) fn settings_were_reset(&mut self, server: &Server, to_client: &mut Batch) {
+        let base = &server.base;
+        let startup = self.startup.clone();
+        for (name, value) in startup.iter() {
+            if server.settings.value(name).is_some() || self.known(name, base) == Some(value) {
+                continue;
+            }
+            if let Some((spelled, _)) = base.find(name) {
+                to_client.own(|out| encode::parameter_status(spelled, value, out));
+            }
+            self.told(name, value, base);
+        }
     }
 
-    /// DISCARD ALL or DEALLOCATE ALL went through.
-    pub(crate) fn forget_statements(&mut self) {
-        self.names = None;
-        self.unnamed = ClientUnnamed::None;
-    }
-
-    /// Requests of this lease failed.
-    pub(crate) fn skipped(&mut self, skipped: Skipped) {
+    /// DISCARD ALL or DEALLOCATE ALL, the request of this number, went through.
+    pub(crate) fn forget_statements(&mut self, number: u64, server: &mut Server) {
+        let lease = self.lease;
+        let stays = |named: &crate::names::Named| named.lease == lease && named.number > number;
         if let Some(names) = &mut self.names {
-            names.skipped(self.lease, skipped);
+            names.retain(stays);
         }
-        if let ClientUnnamed::Known(_, lease, number) = self.unnamed
-            && lease == self.lease
-            && skipped.contains(number)
-        {
-            self.unnamed = ClientUnnamed::None;
-        }
+        server.journal.sweep(|named| !stays(named));
     }
 
-    /// The text of an error with this client's names in the place of ours.
-    pub(crate) fn rename(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let names = self.names.as_deref()?;
-        rename(text, |name| names.name_of(name))
+    /// Requests of this lease failed or were skipped.
+    pub(crate) fn skipped(&mut self, skipped: Skipped, server: &mut Server) {
+        // Portals made before end with their transaction.
+        self.bound.named_sweeps = self.bound.named_sweeps.filter(|bind| *bind >= skipped.to);
+        let mut journal = std::mem::take(&mut server.journal);
+        journal.undo(skipped, |before| match before {
+            Before::Name(name, named) => {
+                self.names.get_or_insert_default().replace(&name, named);
+            }
+            Before::Client(unnamed) => self.unnamed = unnamed,
+            Before::Server(unnamed) => server.unnamed = unnamed,
+        });
+        server.journal = journal;
+    }
+
+    /// The text of an error about `entry` with this client's name in the place of ours.
+    pub(crate) fn rename(&self, text: &[u8], entry: &Expect) -> Option<Vec<u8>> {
+        let name = self.names.as_deref()?.name_of(entry.alias)?;
+        let ours = match entry.statement {
+            0 => crate::prepare::pretender(name),
+            id => crate::statement::server_name(id),
+        };
+        crate::replies::rename(text, &ours, name)
     }
 
     /// The parameter values that a login is told: the server's, with the client's own in place.

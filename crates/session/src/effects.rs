@@ -79,6 +79,8 @@ pub struct Verdict {
     pub harmless_set: bool,
     /// RESET ALL or DISCARD ALL: afterwards the values of the client's login are in force again.
     pub resets_all: bool,
+    /// Has a DISCARD or a DEALLOCATE in it, so that prepared statements may be gone afterwards.
+    pub sweeps: bool,
 }
 
 impl Verdict {
@@ -87,10 +89,19 @@ impl Verdict {
         effects: Effects::UNKNOWN,
         harmless_set: false,
         resets_all: false,
+        sweeps: true,
     };
 }
 
-const WORDS: [&str; 5] = ["advisory_lock", "set_config", "temp", "hold", "temporary"];
+const WORDS: [&str; 7] = [
+    "advisory_lock",
+    "set_config",
+    "temp",
+    "hold",
+    "temporary",
+    "discard",
+    "deallocate",
+];
 
 fn automaton() -> &'static AhoCorasick {
     // Constant data made at run time, not state: the patterns never change.
@@ -100,7 +111,7 @@ fn automaton() -> &'static AhoCorasick {
             .ascii_case_insensitive(true)
             .kind(Some(aho_corasick::AhoCorasickKind::DFA))
             .build(WORDS)
-            .expect("five short constant patterns")
+            .expect("a few short constant patterns")
     })
 }
 
@@ -109,6 +120,7 @@ fn automaton() -> &'static AhoCorasick {
 /// Linear in the text's length.
 pub fn judge(text: &[u8], reported: impl Fn(&[u8]) -> bool) -> Verdict {
     let mut effects = Effects::NONE;
+    let mut sweeps = false;
     for found in automaton().find_overlapping_iter(text) {
         let (start, end) = (found.start(), found.end());
         let word = || {
@@ -122,23 +134,39 @@ pub fn judge(text: &[u8], reported: impl Fn(&[u8]) -> bool) -> Verdict {
             2 if word() || text[..start].ends_with(b"pg_") => Effects::TEMPORARY,
             4 if word() => Effects::TEMPORARY,
             3 if word() => Effects::CURSOR,
+            5 | 6 => {
+                sweeps |= word();
+                Effects::NONE
+            }
             _ => Effects::NONE,
         });
     }
-    let mut words = Words { text };
-    let (harmless_set, resets_all) = match words.next() {
-        Some(word) if is(word, "set") => (set_is_harmless(&mut words, reported), false),
-        Some(word) if is(word, "reset") || is(word, "discard") => {
-            let all = words.next().is_some_and(|word| is(word, "all"));
-            (false, all && words.is_last())
-        }
-        _ => (false, false),
-    };
     Verdict {
         effects,
-        harmless_set,
-        resets_all,
+        harmless_set: is_harmless_set(text, reported),
+        resets_all: resets_all(text),
+        sweeps,
     }
+}
+
+/// Whether a text is one SET that needs no cleaning; see [`Verdict::harmless_set`].
+pub fn is_harmless_set(text: &[u8], reported: impl Fn(&[u8]) -> bool) -> bool {
+    let mut words = Words { text };
+    words.next().is_some_and(|word| is(word, "set")) && set_is_harmless(&mut words, reported)
+}
+
+/// What a text that is one RESET or DISCARD resets: the name of a parameter, or `all`.
+pub fn reset_of(text: &[u8]) -> Option<&[u8]> {
+    let mut words = Words { text };
+    let verb = words.next()?;
+    let name = words.next().filter(|_| words.is_last())?;
+    let is_all = is(name, "all");
+    (is(verb, "reset") || (is(verb, "discard") && is_all)).then_some(name)
+}
+
+/// Whether a text is RESET ALL or DISCARD ALL and nothing else.
+pub fn resets_all(text: &[u8]) -> bool {
+    reset_of(text).is_some_and(|name| is(name, "all"))
 }
 
 fn set_is_harmless(words: &mut Words<'_>, reported: impl Fn(&[u8]) -> bool) -> bool {
@@ -322,6 +350,21 @@ mod tests {
                 expected,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_reset() {
+        for (text, expected) in [
+            ("reset TimeZone", Some("TimeZone")),
+            (" RESET all ;", Some("all")),
+            ("discard all", Some("all")),
+            ("discard plans", None),
+            ("reset a; reset b", None),
+            ("reset", None),
+        ] {
+            let expected = expected.map(str::as_bytes);
+            assert_eq!(reset_of(text.as_bytes()), expected, "{text}");
         }
     }
 

@@ -14,6 +14,9 @@
 pub mod batch;
 pub mod client;
 pub mod effects;
+mod journal;
+pub mod names;
+mod prepare;
 pub mod prepared;
 pub mod replies;
 pub mod reply;

@@ -1,4 +1,4 @@
-//! Which shared statements a server connection has, and which names a client gave to them.
+//! Which shared statements a server connection has.
 
 use std::sync::Arc;
 
@@ -50,15 +50,15 @@ impl Prepared {
     }
 
     /// Whether the statement is there for a request of `segment`, when replies up to `answered`
-    /// have come; counts as a use.
-    pub fn have(&mut self, id: u64, answered: u64, segment: u64) -> Have {
+    /// have come; counts as a use. What was prepared before the request `swept` may be gone.
+    pub fn have(&mut self, id: u64, answered: u64, segment: u64, swept: u64) -> Have {
         self.uses += 1;
         match self.entries.get_mut(&id) {
             None => Have::No,
             Some(entry) => {
                 entry.used = self.uses;
                 let sure = entry.number < answered || entry.segment == segment;
-                if sure && !entry.doubtful {
+                if sure && !entry.doubtful && entry.number >= swept {
                     Have::Yes
                 } else {
                     Have::Perhaps
@@ -93,16 +93,24 @@ impl Prepared {
         }
     }
 
-    /// The server says that it has no such statement, or that its plan is out of date.
+    /// The server says that it has no such statement, or another one, or that its plan is out of
+    /// date.
     pub fn doubt(&mut self, id: u64) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.doubtful = true;
         }
     }
 
-    /// DISCARD ALL, DEALLOCATE ALL.
-    pub fn clear(&mut self) {
-        self.entries.clear();
+    /// Any of them may be gone.
+    pub fn doubt_all(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.doubtful = true;
+        }
+    }
+
+    /// DISCARD ALL or DEALLOCATE ALL, the request of this number, went through.
+    pub fn clear_before(&mut self, number: u64) {
+        self.entries.retain(|_, entry| entry.number >= number);
     }
 
     /// Takes out the least recently used one when there are more than `limit`.
@@ -112,65 +120,6 @@ impl Prepared {
         }
         let (&id, _) = self.entries.iter().min_by_key(|(_, entry)| entry.used)?;
         self.entries.remove(&id).map(|entry| entry.statement)
-    }
-}
-
-/// A statement that a client prepared under a name.
-#[derive(Debug, Clone)]
-pub struct Named {
-    /// What it is.
-    pub statement: Arc<Statement>,
-    /// In which lease of the client it was prepared, and as which request: if that failed, the
-    /// name does not exist.
-    pub lease: u32,
-    /// Number in the queue of replies of that lease's server connection.
-    pub number: u64,
-}
-
-/// The names of one client.
-#[derive(Debug, Default)]
-pub struct Names {
-    entries: HashMap<Box<[u8]>, Named, foldhash::fast::RandomState>,
-}
-
-impl Names {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// What a name stands for.
-    pub fn find(&self, name: &[u8]) -> Option<&Named> {
-        self.entries.get(name)
-    }
-
-    /// Gives a name.
-    pub fn insert(&mut self, name: &[u8], named: Named) {
-        self.entries.insert(name.into(), named);
-    }
-
-    /// Close.
-    pub fn remove(&mut self, name: &[u8]) -> bool {
-        self.entries.remove(name).is_some()
-    }
-
-    /// Parses among these requests of this lease did not happen.
-    pub fn skipped(&mut self, lease: u32, skipped: Skipped) {
-        self.entries
-            .retain(|_, named| named.lease != lease || !skipped.contains(named.number));
-    }
-
-    /// The client's name for a statement of ours, for error messages.
-    pub fn name_of(&self, server_name: &[u8]) -> Option<&[u8]> {
-        let mut entries = self.entries.iter();
-        entries
-            .find(|(_, named)| named.statement.name() == server_name)
-            .map(|(name, _)| &**name)
     }
 }
 
@@ -185,17 +134,28 @@ mod tests {
         let statement = store.intern(b"select 1", b"", |_| false);
         let id = statement.id();
         let mut prepared = Prepared::default();
-        assert_eq!(prepared.have(id, 0, 0), Have::No);
+        assert_eq!(prepared.have(id, 0, 0, 0), Have::No);
         prepared.insert(statement, 5, 0);
-        assert_eq!(prepared.have(id, 5, 0), Have::Yes);
-        assert_eq!(prepared.have(id, 5, 1), Have::Perhaps);
-        assert_eq!(prepared.have(id, 6, 1), Have::Yes);
-        prepared.skipped(Skipped {
-            from: 4,
-            to: 6,
-            statement: 0,
-        });
-        assert_eq!(prepared.have(id, 6, 0), Have::Perhaps);
+        assert_eq!(prepared.have(id, 5, 0, 0), Have::Yes);
+        assert_eq!(prepared.have(id, 5, 1, 0), Have::Perhaps);
+        assert_eq!(prepared.have(id, 6, 1, 0), Have::Yes);
+        prepared.skipped(Skipped { from: 4, to: 6 });
+        assert_eq!(prepared.have(id, 6, 0, 0), Have::Perhaps);
+    }
+
+    #[test]
+    fn what_is_sent_behind_a_sweep_outlives_it() {
+        let store = Statements::new(1);
+        let mut prepared = Prepared::default();
+        for (number, text) in [(3, b"a"), (5, b"b")] {
+            prepared.insert(store.intern(text, b"", |_| false), number, 0);
+        }
+        prepared.clear_before(4);
+        assert_eq!(
+            (prepared.have(1, 9, 9, 0), prepared.have(2, 9, 9, 0)),
+            (Have::No, Have::Yes)
+        );
+        assert_eq!(prepared.have(2, 9, 9, 6), Have::Perhaps);
     }
 
     #[test]
@@ -208,7 +168,7 @@ mod tests {
         for statement in &all {
             prepared.insert(Arc::clone(statement), 0, 0);
         }
-        prepared.have(all[0].id(), 1, 0);
+        prepared.have(all[0].id(), 1, 0, 0);
         assert_eq!(prepared.evict(2).map(|s| s.id()), Some(all[1].id()));
         assert!(prepared.evict(2).is_none());
     }

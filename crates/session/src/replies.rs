@@ -6,10 +6,9 @@ use pgweir_wire::{backend, encode, header, tag::backend as tag};
 use crate::batch::Batch;
 use crate::client::Client;
 use crate::effects::{self, Effects};
-use crate::reply::{Kind, Skipped, To};
-use crate::server::{Passing, Server, Unnamed};
+use crate::reply::{Expect, Kind, Skipped, To};
+use crate::server::{Passing, Server};
 use crate::settings::{Settings, settable};
-use crate::statement::NAME_PREFIX;
 
 /// The server did what the protocol does not allow: the connection cannot be used any more.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -124,7 +123,7 @@ impl Server {
                 .replies
                 .front()
                 .is_some_and(|entry| entry.kind != Kind::Query && entry.kind != Kind::Sync),
-            (tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE, Some(_)) => true,
+            (tag::NOTIFICATION_RESPONSE, Some(_)) => true,
             _ => false,
         }
     }
@@ -147,13 +146,17 @@ impl Server {
         client: Option<&mut Client>,
         to_client: &mut Batch,
     ) -> Result<Rewritten, Error> {
+        if !is_unasked(frame) && frame != tag::READY_FOR_QUERY {
+            self.began = true;
+            self.replies.nothing_loose();
+        }
         match frame {
             tag::READY_FOR_QUERY => {
-                self.expect(frame, |kind| matches!(kind, Kind::Query | Kind::Sync))?;
-                self.status = backend::ready(body.unwrap_or_default())?;
+                return self.ready_for_query(body.unwrap_or_default(), client, to_client);
             }
             tag::COMMAND_COMPLETE => {
                 self.expect(frame, |kind| matches!(kind, Kind::Query | Kind::Execute))?;
+                self.replies.copy_through();
                 if let Some(body) = body {
                     self.command_complete(backend::command_tag(body)?, client);
                 }
@@ -161,10 +164,14 @@ impl Server {
             tag::ERROR_RESPONSE => return Ok(self.error_response(body, client, to_client)),
             tag::PARAMETER_STATUS => {
                 if let Some(body) = body {
-                    self.parameter_status(body, client)?;
+                    return self.parameter_status(body, client, to_client);
                 }
             }
-            tag::PARSE_COMPLETE => self.expect(frame, |kind| kind == Kind::Parse)?,
+            tag::PARSE_COMPLETE => {
+                // Where it is accepted nonetheless, we do not know what the server has.
+                let refused = self.replies.front().is_some_and(|entry| entry.refused);
+                self.expect(frame, |kind| kind == Kind::Parse && !refused)?;
+            }
             tag::BIND_COMPLETE => self.expect(frame, |kind| kind == Kind::Bind)?,
             tag::CLOSE_COMPLETE => self.expect(frame, |kind| kind == Kind::Close)?,
             tag::ROW_DESCRIPTION => {
@@ -202,7 +209,7 @@ impl Server {
         };
         let done = match frame {
             tag::READY_FOR_QUERY => {
-                self.ready(front.to, front.resets_all, client);
+                self.ready(&front, client);
                 true
             }
             tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => {
@@ -214,6 +221,7 @@ impl Server {
         };
         if done {
             self.replies.pop();
+            self.began = false;
         }
         self.inject(to_client);
     }
@@ -229,9 +237,42 @@ impl Server {
         }
     }
 
-    fn ready(&mut self, to: To, resets_all: bool, client: Option<&mut Client>) {
-        if to == To::Swallow {
-            if let Some(settings) = self.pending.take()
+    fn ready_for_query(
+        &mut self,
+        body: &[u8],
+        client: Option<&mut Client>,
+        to_client: &mut Batch,
+    ) -> Result<Rewritten, Error> {
+        let loose = self.replies.is_loose();
+        let owed = self.replies.front().is_some_and(|entry| match entry.kind {
+            Kind::Sync => true,
+            Kind::Query => !loose || self.began,
+            _ => false,
+        });
+        if !owed && !loose {
+            self.expect(tag::READY_FOR_QUERY, |_| false)?;
+        }
+        self.status = backend::ready(body)?;
+        let reset_all = std::mem::take(&mut self.reset_all);
+        self.reset = false;
+        if !owed {
+            self.replies.loose_came();
+            if client.is_some() {
+                to_client.own(|out| encode::ready(self.status, out));
+            }
+            return Ok(Rewritten::Yes);
+        }
+        if reset_all && let Some(client) = client {
+            client.settings_were_reset(self, to_client);
+        }
+        Ok(Rewritten::No)
+    }
+
+    /// ReadyForQuery has been handed on.
+    fn ready(&mut self, front: &Expect, client: Option<&mut Client>) {
+        if front.to == To::Swallow {
+            if front.settings
+                && let Some(settings) = self.pending.pop_front()
                 && self.own_error.is_none()
             {
                 self.settings = settings;
@@ -245,63 +286,78 @@ impl Server {
         if self.status == backend::Status::Idle {
             self.counts.transactions += 1;
         }
-        if resets_all && let Some(client) = client {
-            client.settings_were_reset();
-        }
     }
 
     fn command_complete(&mut self, command: &[u8], client: Option<&mut Client>) {
-        let Some(front) = self.replies.front() else {
+        let Some(front) = self.replies.front().copied() else {
             return;
         };
+        let number = self.replies.answered();
         match command {
             b"DISCARD ALL" => {
-                self.prepared.clear();
-                self.unnamed = Unnamed::None;
+                self.prepared.clear_before(number);
                 self.settings = Settings::default();
-                self.left = Effects::NONE;
+                // What stands behind it in the queue has been judged already, and stays judged.
+                if self.replies.is_last_of_all() {
+                    self.left = Effects::NONE;
+                }
             }
-            b"DEALLOCATE ALL" => self.prepared.clear(),
+            b"DEALLOCATE ALL" => self.prepared.clear_before(number),
+            // A name of ours, perhaps.
+            b"DEALLOCATE" => self.prepared.doubt_all(),
+            b"RESET" if front.resets_all => self.settings = Settings::default(),
             _ => {}
         }
         if front.to == To::Swallow {
             return;
         }
+        match command {
+            b"DISCARD ALL" => (self.reset, self.reset_all) = (true, true),
+            b"RESET" => (self.reset, self.reset_all) = (true, self.reset_all || front.resets_all),
+            _ => {}
+        }
         if matches!(command, b"DISCARD ALL" | b"DEALLOCATE ALL")
             && let Some(client) = client
         {
-            client.forget_statements();
+            client.forget_statements(number, self);
         }
         if !front.harmless_set {
             self.left = self.left.and(effects::of_tag(command));
         }
     }
 
-    fn parameter_status(&mut self, body: &[u8], client: Option<&mut Client>) -> Result<(), Error> {
-        let parameter = backend::parameter_status(body)?;
-        if !settable(parameter.name) {
-            return Ok(());
+    fn parameter_status(
+        &mut self,
+        body: &[u8],
+        client: Option<&mut Client>,
+        to_client: &mut Batch,
+    ) -> Result<Rewritten, Error> {
+        let backend::ParameterStatus { name, value } = backend::parameter_status(body)?;
+        if !settable(name) {
+            return Ok(Rewritten::No);
         }
-        if self.pending.is_some()
-            && self
-                .replies
-                .front()
-                .is_some_and(|entry| entry.to == To::Swallow)
-        {
-            return Ok(());
+        let front = self.replies.front();
+        let ours = front.is_some_and(|entry| entry.to == To::Swallow);
+        if front.is_some_and(|entry| entry.settings) {
+            return Ok(Rewritten::No);
         }
-        self.settings = self
-            .settings
-            .with(parameter.name, parameter.value, &self.base);
-        if let Some(client) = client
-            && self
-                .replies
-                .front()
-                .is_none_or(|entry| entry.to != To::Swallow)
-        {
-            client.told(parameter.name, parameter.value, &self.base);
+        self.settings = self.settings.with(name, value, &self.base);
+        let Some(client) = client.filter(|_| !ours) else {
+            return Ok(Rewritten::No);
+        };
+        // Back at the base, to the server; to the client that is what its startup packet said.
+        let is_base = self.reset && self.base.value(name) == Some(value);
+        let own = is_base.then(|| client.startup.value(name)).flatten();
+        let shown = own.unwrap_or(value).to_vec();
+        if client.known(name, &self.base) == Some(&shown) {
+            return Ok(Rewritten::Yes);
         }
-        Ok(())
+        client.told(name, &shown, &self.base);
+        if shown == value {
+            return Ok(Rewritten::No);
+        }
+        to_client.own(|out| encode::parameter_status(name, &shown, out));
+        Ok(Rewritten::Yes)
     }
 
     fn error_response(
@@ -311,43 +367,54 @@ impl Server {
         to_client: &mut Batch,
     ) -> Rewritten {
         let forwards = client.is_some() && self.forwards(tag::ERROR_RESPONSE);
-        if !forwards
-            && self
-                .replies
-                .front()
-                .is_some_and(|entry| entry.to == To::Swallow)
-        {
+        let front = self.replies.front().copied();
+        // What fails at a Sync or a preparation of ours is the client's affair, also if it is gone.
+        if front.is_some_and(|entry| entry.to == To::Swallow && entry.kind == Kind::Query) {
             self.own_error = Some(body.unwrap_or_default().into());
         }
-        if let Some(skipped) = self.replies.failed() {
-            self.skipped(skipped, body, client.as_deref_mut());
+        (self.reset, self.reset_all) = (false, false);
+        let skipped = self.replies.failed();
+        if self.replies.is_loose() {
+            // Cleaning shows what came of the Syncs before anybody else gets the connection.
+            self.left = self.left.and(Effects::UNKNOWN);
+        }
+        let state = body.and_then(|body| backend::Fields::new(body).sqlstate());
+        if let (Some(skipped), Some(front)) = (skipped, front) {
+            self.skipped(skipped, &front, state, client.as_deref_mut());
         }
         // A statement's name of ours in the message becomes the client's own.
         if forwards
-            && let (Some(body), Some(client)) = (body, client)
-            && let Some(renamed) = client.rename(body)
+            && matches!(state, Some(b"26000" | b"42P05" | b"08P01"))
+            && let (Some(body), Some(client), Some(front)) = (body, client, front)
+            && let Some(renamed) = client.rename(body, &front)
         {
-            to_client.own(|out| {
-                out.push(tag::ERROR_RESPONSE);
-                out.extend_from_slice(&(renamed.len() as u32 + 4).to_be_bytes());
-                out.extend_from_slice(&renamed);
-            });
+            to_client.own(|out| encode::frame(tag::ERROR_RESPONSE, &renamed, out));
             return Rewritten::Yes;
         }
         Rewritten::No
     }
 
-    fn skipped(&mut self, skipped: Skipped, body: Option<&[u8]>, client: Option<&mut Client>) {
+    fn skipped(
+        &mut self,
+        skipped: Skipped,
+        front: &Expect,
+        state: Option<&[u8]>,
+        client: Option<&mut Client>,
+    ) {
         self.prepared.skipped(skipped);
-        self.unnamed = Unnamed::Foreign;
-        // invalid_sql_statement_name, feature_not_supported ("cached plan must not change result
-        // type"): the next use prepares it again.
-        let state = body.and_then(|body| backend::Fields::new(body).sqlstate());
-        if matches!(state, Some(b"26000" | b"0A000")) {
-            self.prepared.doubt(skipped.statement);
+        match (state, front.kind) {
+            // invalid_sql_statement_name, duplicate_prepared_statement, feature_not_supported
+            // ("cached plan must not change result type"): the next use prepares it again.
+            (Some(b"26000" | b"42P05" | b"0A000"), _) if front.statement != 0 => {
+                self.prepared.doubt(front.statement);
+            }
+            (Some(b"0A000"), Kind::Execute) => self.prepared.doubt_all(),
+            _ => {}
         }
         if let Some(client) = client {
-            client.skipped(skipped);
+            client.skipped(skipped, self);
+        } else {
+            self.unnamed.what = crate::server::Unnamed::Foreign;
         }
     }
 }
@@ -364,30 +431,31 @@ fn is_bulk(frame: u8) -> bool {
     matches!(frame, tag::DATA_ROW | tag::COPY_DATA | tag::COPY_DONE)
 }
 
-/// Puts `name_of(ours)` where `text` has a statement name of ours; `None` when there is none.
-pub(crate) fn rename<'a>(
-    text: &[u8],
-    name_of: impl Fn(&[u8]) -> Option<&'a [u8]>,
-) -> Option<Vec<u8>> {
-    let mut renamed: Option<Vec<u8>> = None;
-    let (mut copied, mut from) = (0, 0);
-    while let Some(found) = memchr::memmem::find(&text[from..], NAME_PREFIX.as_bytes()) {
-        let start = from + found;
-        let digits = text[start + NAME_PREFIX.len()..]
-            .iter()
-            .take_while(|b| b.is_ascii_digit())
-            .count();
-        let end = start + NAME_PREFIX.len() + digits;
-        if let Some(name) = name_of(&text[start..end]) {
-            let out = renamed.get_or_insert_with(Vec::new);
-            out.extend_from_slice(&text[copied..start]);
-            out.extend_from_slice(name);
-            copied = end;
+/// Frames that may come at any time, whatever was asked.
+fn is_unasked(frame: u8) -> bool {
+    matches!(
+        frame,
+        tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE | tag::PARAMETER_STATUS
+    )
+}
+
+/// Puts `name` where `text` has the statement name `ours`; `None` when it does not have it.
+pub(crate) fn rename(text: &[u8], ours: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut copied = 0;
+    for at in memchr::memmem::find_iter(text, ours) {
+        let end = at + ours.len();
+        // Not the front of a longer number.
+        if text.get(end).is_some_and(u8::is_ascii_digit) {
+            continue;
         }
-        from = end;
+        out.extend_from_slice(&text[copied..at]);
+        out.extend_from_slice(name);
+        copied = end;
     }
-    renamed.map(|mut out| {
-        out.extend_from_slice(&text[copied..]);
-        out
-    })
+    if copied == 0 {
+        return None;
+    }
+    out.extend_from_slice(&text[copied..]);
+    Some(out)
 }

@@ -61,7 +61,13 @@ pub struct Expect {
     pub harmless_set: bool,
     /// The statement resets all settings.
     pub resets_all: bool,
-    /// Id of the shared statement that a Bind, Describe or Execute is about; 0 when there is none.
+    /// A query of ours that puts settings in force.
+    pub settings: bool,
+    /// A Parse that must fail, as its name is taken.
+    pub refused: bool,
+    /// Which of the client's names the request is about, for error messages; 0 when there is none.
+    pub alias: u32,
+    /// Id of the shared statement that the request is about; 0 when there is none.
     pub statement: u64,
 }
 
@@ -73,6 +79,9 @@ impl Expect {
             to: To::Forward,
             harmless_set: false,
             resets_all: false,
+            settings: false,
+            refused: false,
+            alias: 0,
             statement: 0,
         }
     }
@@ -101,8 +110,6 @@ pub struct Skipped {
     pub from: u64,
     /// Number after the last one skipped.
     pub to: u64,
-    /// The shared statement that the failed entry is about, or 0.
-    pub statement: u64,
 }
 
 impl Skipped {
@@ -122,6 +129,11 @@ pub struct Replies {
     skipping: bool,
     /// The server is reading copy data: it ignores Sync until CopyDone or CopyFail.
     copy_in: bool,
+    /// Syncs sent for the server to ignore during the COPY in front.
+    ignored: u32,
+    /// ReadyForQuery that may come besides those owed: a COPY failed, and whether the server had
+    /// read those Syncs by then, or takes them for the end of the failed batch, it alone knows.
+    loose: u32,
 }
 
 impl Replies {
@@ -161,11 +173,6 @@ impl Replies {
         self.copy_in
     }
 
-    /// Whether any of the entries is the client's.
-    pub fn owes_client(&self) -> bool {
-        self.ring.iter().any(|entry| entry.to != To::Swallow)
-    }
-
     /// Adds an entry for a request that is being sent.
     #[inline]
     pub fn push(&mut self, entry: Expect) {
@@ -178,6 +185,7 @@ impl Replies {
     pub fn push_sync(&mut self, entry: Expect) {
         // Sync during COPY FROM STDIN is ignored by the server (protocol-flow, COPY operations).
         if self.copy_in {
+            self.ignored += 1;
             return;
         }
         self.skipping = false;
@@ -196,9 +204,13 @@ impl Replies {
     /// The server asks for copy data: Syncs sent before the end of the data are ignored by it.
     pub fn copy_started(&mut self) {
         self.copy_in = true;
+        self.ignored = 0;
         for entry in self.ring.iter_mut().skip(1) {
             match entry.kind {
-                Kind::Sync => entry.kind = Kind::Void,
+                Kind::Sync => {
+                    entry.kind = Kind::Void;
+                    self.ignored += 1;
+                }
                 Kind::CopyEnd => {
                     entry.kind = Kind::Void;
                     self.copy_in = false;
@@ -214,6 +226,7 @@ impl Replies {
     pub fn pop(&mut self) {
         self.ring.pop_front();
         self.first += 1;
+        self.ignored = 0;
     }
 
     /// Takes the next entry off if it needs nothing from the server; injected replies are to be
@@ -231,27 +244,64 @@ impl Replies {
     /// ErrorResponse: what it does away with, if anything.
     pub fn failed(&mut self) -> Option<Skipped> {
         self.copy_in = false;
+        self.loose = std::mem::take(&mut self.ignored);
         let front = *self.ring.front()?;
         if !front.kind.is_extended() {
             return None;
         }
         let from = self.first;
-        while let Some(entry) = self.ring.front() {
-            if entry.kind == Kind::Sync {
-                return Some(Skipped {
-                    from,
-                    to: self.first,
-                    statement: front.statement,
-                });
-            }
+        while self.ring.front().is_some_and(|e| e.kind != Kind::Sync) {
             self.pop();
         }
-        self.skipping = true;
-        Some(Skipped {
-            from,
-            to: self.first,
-            statement: front.statement,
-        })
+        self.skipping = self.ring.is_empty();
+        let to = self.first;
+        Some(Skipped { from, to })
+    }
+
+    /// Whether the server has no reason yet to send the reply to what was sent last.
+    pub fn awaits_sync(&self) -> bool {
+        let last = self.ring.back();
+        last.is_some_and(|entry| entry.kind.is_extended() && entry.to != To::Inject)
+    }
+
+    /// Whether nothing that is outstanding can fail and make the server skip what is sent next:
+    /// only requests of our own that cannot, and replies that are ours to make.
+    pub fn is_settled(&self) -> bool {
+        !self.skipping
+            && self.ring.iter().rev().all(|entry| match entry.to {
+                To::Inject => true,
+                To::Swallow => matches!(entry.kind, Kind::Query | Kind::Close),
+                To::Forward => matches!(entry.kind, Kind::CopyEnd | Kind::Void),
+            })
+    }
+
+    /// A COPY, if there was one, has read all that was sent for it.
+    pub fn copy_through(&mut self) {
+        self.ignored = 0;
+    }
+
+    /// Whether nothing but the Sync of the entry in front stands behind it.
+    pub fn is_last_of_all(&self) -> bool {
+        self.ring
+            .iter()
+            .skip(1)
+            .all(|entry| entry.kind == Kind::Sync)
+    }
+
+    /// Whether a ReadyForQuery may come that nothing in the queue stands for.
+    pub fn is_loose(&self) -> bool {
+        self.loose > 0
+    }
+
+    /// Such a ReadyForQuery has come.
+    pub fn loose_came(&mut self) {
+        self.loose -= 1;
+        self.skipping = false;
+    }
+
+    /// A reply shows that no such ReadyForQuery stands before it any more.
+    pub fn nothing_loose(&mut self) {
+        self.loose = 0;
     }
 }
 
@@ -275,14 +325,7 @@ mod tests {
     fn s3_after_an_error_everything_up_to_sync_is_skipped() {
         use Kind::{Bind, Execute, Parse, Query, Sync};
         let mut replies = ring(&[Parse, Bind, Query, Execute, Sync, Parse, Sync]);
-        assert_eq!(
-            replies.failed(),
-            Some(Skipped {
-                from: 0,
-                to: 4,
-                statement: 0
-            })
-        );
+        assert_eq!(replies.failed(), Some(Skipped { from: 0, to: 4 }));
         assert_eq!(kinds(&replies), [Sync, Parse, Sync]);
         assert!(!replies.skipping());
 

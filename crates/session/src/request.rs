@@ -1,19 +1,21 @@
 //! Judging one request of a client that holds a lease: what is owed for it, and in which form it
 //! goes to the server.
 
-use std::sync::Arc;
-
-use pgweir_wire::{encode, frontend as message, tag::frontend};
+use pgweir_wire::tag::frontend;
 
 use crate::batch::Batch;
 use crate::client::{
-    Client, ClientUnnamed, Frame, NAMES_LEN_MAX, NAMES_MAX, Outcome, Refusal, Rules, is_request,
+    Bound, Client, ClientUnnamed, Frame, NAMES_LEN_MAX, Outcome, Refusal, Rules, is_request,
 };
 use crate::effects::{self, Verdict};
-use crate::prepared::{Have, Named};
+use crate::journal::Before;
 use crate::reply::{Expect, Kind};
 use crate::server::{Server, Unnamed, extended_kind};
-use crate::statement::{NAME_PREFIX, Statement};
+use crate::settings::Settings;
+
+/// Longest Query that is held back until all of it is there, so that its text can be judged. A
+/// longer one counts as having done anything if it did not come in one piece.
+const QUERY_HELD_MAX: u64 = 64 * 1024;
 
 impl Client {
     /// One frame of a client that holds `server`.
@@ -34,8 +36,14 @@ impl Client {
             };
         }
         match frame.tag {
-            frontend::QUERY | frontend::FUNCTION_CALL => {
-                self.query(frame, server);
+            frontend::QUERY => Ok(self.query(frame, server, to_server)),
+            frontend::FUNCTION_CALL => {
+                if self.mapping {
+                    // Any function by its number, pg_advisory_lock too.
+                    server.left = server.left.and(Verdict::UNSEEN.effects);
+                }
+                server.replies.push(Expect::forward(Kind::Query));
+                server.unsynced = false;
                 Ok(frame.forward())
             }
             frontend::SYNC => {
@@ -52,321 +60,141 @@ impl Client {
             frontend::PARSE if self.mapping => {
                 self.parse(frame, server, rules, to_server, to_client)
             }
-            frontend::BIND if self.mapping => self.bind(frame, server, to_server),
-            frontend::DESCRIBE if self.mapping => self.describe(frame, server, to_server),
+            frontend::BIND if self.mapping => self.bind(frame, server, rules, to_server),
+            frontend::DESCRIBE if self.mapping => self.describe(frame, server, rules, to_server),
             frontend::CLOSE if self.mapping => self.close(frame, server, to_client),
+            frontend::EXECUTE if self.mapping => Ok(self.execute(frame, server)),
             tag => {
                 let kind = extended_kind(tag).ok_or(Refusal::Tag(tag))?;
-                let mut entry = Expect::forward(kind);
                 match kind {
-                    Kind::Parse => server.counts.client_parses += 1,
-                    Kind::Bind => server.counts.binds += 1,
-                    Kind::Execute => {
-                        entry.statement = self.bound;
-                        entry.harmless_set = self.bound_harmless;
+                    Kind::Parse => {
+                        server.counts.client_parses += 1;
+                        server.unnamed.what = Unnamed::Foreign;
                     }
+                    Kind::Bind => server.counts.binds += 1,
                     _ => {}
                 }
-                server.push(entry);
+                server.push(Expect::forward(kind));
                 Ok(frame.forward())
             }
         }
     }
 
-    fn query(&mut self, frame: &Frame<'_>, server: &mut Server) {
+    fn query(&mut self, frame: &Frame<'_>, server: &mut Server, to_server: &mut Batch) -> Outcome {
         let mut entry = Expect::forward(Kind::Query);
-        if self.mode() != crate::Mode::Session {
-            let verdict = match frame.body() {
-                Some(text) if frame.tag == frontend::QUERY => {
-                    effects::judge(text.strip_suffix(b"\0").unwrap_or(text), |name| {
-                        server.reports(name)
-                    })
-                }
-                Some(_) => Verdict::default(),
+        let text = frame
+            .body()
+            .map(|body| body.strip_suffix(b"\0").unwrap_or(body));
+        if self.mapping {
+            let verdict = match text {
+                Some(text) => effects::judge(text, |name| server.reports(name)),
+                None if frame.len <= QUERY_HELD_MAX => return Outcome::More,
                 None => Verdict::UNSEEN,
             };
             server.left = server.left.and(verdict.effects);
             entry.harmless_set = verdict.harmless_set;
             entry.resets_all = verdict.resets_all;
+            if verdict.sweeps {
+                server.swept = Some(server.replies.next_number());
+            }
+        } else {
+            entry.resets_all = text.is_some_and(effects::resets_all);
         }
-        // A simple query does away with the unnamed statement (protocol-flow, Extended Query).
-        server.unnamed = Unnamed::None;
-        self.unnamed = ClientUnnamed::None;
+        let number = server.replies.next_number();
+        let exact = self.unnamed_is_exact(server);
+        let pending = server.journal.is_pending(server.replies.answered());
+        if pending || !matches!(self.unnamed, ClientUnnamed::None) {
+            let before = std::mem::take(&mut self.unnamed);
+            server.remember(number, Before::Client(before));
+        }
+        server.drop_unnamed(number, exact);
+        let settled = server.replies.is_settled() && !server.unsynced;
         server.replies.push(entry);
         // Its ReadyForQuery speaks for everything before it.
         server.unsynced = false;
-    }
-
-    fn parse(
-        &mut self,
-        frame: &Frame<'_>,
-        server: &mut Server,
-        rules: &Rules<'_>,
-        to_server: &mut Batch,
-        to_client: &mut Batch,
-    ) -> Result<Outcome, Refusal> {
-        let seen = frame.body_seen();
-        let Some(name_len) = memchr::memchr(0, seen) else {
-            return wait_for_names(frame);
-        };
-        if !frame.is_whole() && frame.len <= rules.max_statement_size {
-            return Ok(Outcome::More);
-        }
-        server.counts.client_parses += 1;
-        let Some(body) = frame.body() else {
-            if name_len > 0 {
-                let (len, limit) = (frame.len, rules.max_statement_size);
-                return Err(Refusal::StatementTooLong { len, limit });
-            }
-            // Too large to be kept: it works as long as this lease lasts.
-            server.left = server.left.and(Verdict::UNSEEN.effects);
-            server.unnamed = Unnamed::Foreign;
-            self.unnamed = ClientUnnamed::Untracked(self.lease);
-            server.push(Expect::forward(Kind::Parse));
-            return Ok(frame.forward());
-        };
-        let parse = message::parse(body)?;
-        if parse.name.is_empty() {
-            let statement = match &self.unnamed {
-                ClientUnnamed::Known(last, ..) if last.is(parse.query, parse.types) => {
-                    Arc::clone(last)
-                }
-                _ => intern(rules, server, &parse),
-            };
-            server.counts.server_parses += 1;
-            let number = server.push(Expect::forward(Kind::Parse));
-            server.unnamed = Unnamed::Known(Arc::clone(&statement));
-            self.unnamed = ClientUnnamed::Known(statement, self.lease, number);
-            return Ok(frame.forward());
-        }
-        self.parse_named(frame, &parse, server, rules, to_server, to_client)
-    }
-
-    fn parse_named(
-        &mut self,
-        frame: &Frame<'_>,
-        parse: &message::Parse<'_>,
-        server: &mut Server,
-        rules: &Rules<'_>,
-        to_server: &mut Batch,
-        to_client: &mut Batch,
-    ) -> Result<Outcome, Refusal> {
-        let names = self.names.get_or_insert_default();
-        if let Some(named) = names.find(parse.name) {
-            // The name is taken: the server says so itself, in its own words (42P05).
-            let statement = Arc::clone(&named.statement);
-            server.ensure(&statement, to_server);
-            server.push(Expect::forward(Kind::Parse));
-            to_server.own(|out| encode::parse(statement.name(), parse.query, parse.types, out));
-            return Ok(done(frame));
-        }
-        if names.len() >= NAMES_MAX {
-            return Err(Refusal::TooManyNames(NAMES_MAX));
-        }
-        let statement = intern(rules, server, parse);
-        let answered = server.replies.answered();
-        let number = match server
-            .prepared
-            .have(statement.id(), answered, server.segment)
+        let is_idle = server.status == pgweir_wire::backend::Status::Idle;
+        if settled
+            && is_idle
+            && let Some(restored) = text.and_then(|text| self.restored(text))
         {
-            Have::Yes => {
-                let number = server.push(Expect::inject(Kind::Parse));
-                server.inject(to_client);
-                number
+            // To the server its own login is what is to be restored; to the client, the client's.
+            to_server.own(|out| out.extend_from_slice(&frame.seen[..frame.len as usize]));
+            let (changes, target) = restored;
+            server.ask_settings(&changes, target, to_server);
+            return done(frame);
+        }
+        frame.forward()
+    }
+
+    /// What must follow a RESET so that the values of the client's startup packet are in force: the
+    /// statements, and the settings behind them.
+    fn restored(&self, text: &[u8]) -> Option<(Vec<u8>, Settings)> {
+        if self.startup.is_empty() {
+            return None;
+        }
+        let name = effects::reset_of(text)?;
+        let mut changes = Vec::new();
+        if name.eq_ignore_ascii_case(b"all") {
+            Settings::default().write_changes(&self.startup, &mut changes);
+            return Some((changes, self.startup.clone()));
+        }
+        let value = self.startup.value(name)?;
+        Settings::default().write_changes(&Settings::new([(name, value)]), &mut changes);
+        let settings = self.settings().iter().chain([(name, value)]);
+        Some((changes, Settings::new(settings)))
+    }
+
+    fn execute(&mut self, frame: &Frame<'_>, server: &mut Server) -> Outcome {
+        let mut entry = Expect::forward(Kind::Execute);
+        let sweeps = match frame.body_seen().first() {
+            // The unnamed portal.
+            Some(0) => {
+                entry.statement = self.bound.statement;
+                entry.harmless_set = self.bound.harmless_set;
+                entry.resets_all = self.bound.resets_all;
+                self.bound.sweeps
             }
-            have => {
-                if have == Have::Perhaps {
-                    server.push(Expect::swallow(Kind::Close));
-                    to_server.own(|out| encode::close(b'S', statement.name(), out));
-                }
-                server.counts.server_parses += 1;
-                let number = server.push(Expect::forward(Kind::Parse));
-                server
-                    .prepared
-                    .insert(Arc::clone(&statement), number, server.segment);
-                to_server.own(|out| encode::parse(statement.name(), parse.query, parse.types, out));
-                number
-            }
+            None if !frame.is_whole() => return Outcome::More,
+            _ => self.bound.named_sweeps.is_some(),
         };
-        names.insert(
-            parse.name,
-            Named {
+        if sweeps {
+            server.swept = Some(server.replies.next_number());
+        }
+        server.push(entry);
+        frame.forward()
+    }
+
+    /// Notes what a Bind makes a portal from.
+    pub(crate) fn bound(
+        &mut self,
+        portal: &[u8],
+        statement: u64,
+        verdict: Verdict,
+        server: &mut Server,
+    ) {
+        server.left = server.left.and(verdict.effects);
+        if portal.is_empty() {
+            self.bound = Bound {
                 statement,
-                lease: self.lease,
-                number,
-            },
-        );
-        Ok(done(frame))
-    }
-
-    fn bind(
-        &mut self,
-        frame: &Frame<'_>,
-        server: &mut Server,
-        to_server: &mut Batch,
-    ) -> Result<Outcome, Refusal> {
-        let Some(bind) = message::bind_names(frame.body_seen()) else {
-            return wait_for_names(frame);
-        };
-        server.counts.binds += 1;
-        if bind.statement.is_empty() {
-            let verdict = self.unnamed_statement(server, to_server);
-            self.bound = 0;
-            self.bound_harmless = verdict.harmless_set;
-            server.left = server.left.and(verdict.effects);
-            server.push(Expect::forward(Kind::Bind));
-            return Ok(frame.forward());
-        }
-        let statement = self.named(bind.statement);
-        let id = statement.as_ref().map_or(0, |statement| statement.id());
-        if let Some(statement) = &statement {
-            let verdict = statement.verdict();
-            server.left = server.left.and(verdict.effects);
-            self.bound_harmless = verdict.harmless_set;
-            server.ensure(statement, to_server);
-        }
-        self.bound = id;
-        server.push(Expect {
-            statement: id,
-            ..Expect::forward(Kind::Bind)
-        });
-        let Some(name) = server_name(statement.as_deref(), bind.statement) else {
-            return Ok(frame.forward());
-        };
-        // Tag, length, portal and our name; the rest of the message as it is.
-        let len = frame.len - 1 - bind.statement.len() as u64 + name.len() as u64;
-        let Ok(len) = u32::try_from(len) else {
-            return Err(Refusal::StatementTooLong {
-                len,
-                limit: u64::from(u32::MAX),
-            });
-        };
-        to_server.own(|out| {
-            out.push(frontend::BIND);
-            out.extend_from_slice(&len.to_be_bytes());
-            out.extend_from_slice(bind.portal);
-            out.push(0);
-            out.extend_from_slice(&name);
-            out.push(0);
-        });
-        Ok(Outcome::Pass {
-            from: pgweir_wire::HEADER_LEN + bind.rest_at,
-            forward: true,
-        })
-    }
-
-    fn describe(
-        &mut self,
-        frame: &Frame<'_>,
-        server: &mut Server,
-        to_server: &mut Batch,
-    ) -> Result<Outcome, Refusal> {
-        let Some(body) = frame.body() else {
-            return wait_for_names(frame);
-        };
-        let describe = message::describe(body)?;
-        if describe.kind != b'S' {
-            server.push(Expect {
-                statement: self.bound,
-                ..Expect::forward(Kind::Describe)
-            });
-            return Ok(frame.forward());
-        }
-        if describe.name.is_empty() {
-            self.unnamed_statement(server, to_server);
-            server.push(Expect::forward(Kind::Describe));
-            return Ok(frame.forward());
-        }
-        let statement = self.named(describe.name);
-        if let Some(statement) = &statement {
-            server.ensure(statement, to_server);
-        }
-        let id = statement.as_ref().map_or(0, |statement| statement.id());
-        server.push(Expect {
-            statement: id,
-            ..Expect::forward(Kind::Describe)
-        });
-        let Some(name) = server_name(statement.as_deref(), describe.name) else {
-            return Ok(frame.forward());
-        };
-        to_server.own(|out| encode::describe(b'S', &name, out));
-        Ok(done(frame))
-    }
-
-    fn close(
-        &mut self,
-        frame: &Frame<'_>,
-        server: &mut Server,
-        to_client: &mut Batch,
-    ) -> Result<Outcome, Refusal> {
-        let Some(body) = frame.body() else {
-            return wait_for_names(frame);
-        };
-        let close = message::close(body)?;
-        if close.kind == b'S' && close.name.is_empty() {
-            self.unnamed = ClientUnnamed::None;
-            server.unnamed = Unnamed::None;
-        }
-        if close.kind == b'S' && !close.name.is_empty() {
-            if let Some(names) = &mut self.names {
-                names.remove(close.name);
-            }
-            // The statement stays on the server, for others. A name that does not exist is closed
-            // with success too, so nothing has to be asked.
-            server.push(Expect::inject(Kind::Close));
-            server.inject(to_client);
-            return Ok(done(frame));
-        }
-        server.push(Expect::forward(Kind::Close));
-        Ok(frame.forward())
-    }
-
-    /// Sees to it that the server's unnamed statement is this client's.
-    fn unnamed_statement(&mut self, server: &mut Server, to_server: &mut Batch) -> Verdict {
-        match &self.unnamed {
-            ClientUnnamed::Known(statement, ..) => {
-                server.ensure_unnamed(Some(statement), to_server);
-                statement.verdict()
-            }
-            ClientUnnamed::Untracked(lease) if *lease == self.lease => Verdict::default(),
-            _ => {
-                server.ensure_unnamed(None, to_server);
-                Verdict::default()
-            }
+                harmless_set: verdict.harmless_set,
+                resets_all: verdict.resets_all,
+                sweeps: verdict.sweeps,
+                ..self.bound
+            };
+        } else if verdict.sweeps {
+            self.bound.named_sweeps = Some(server.replies.next_number());
         }
     }
 
-    fn named(&self, name: &[u8]) -> Option<Arc<Statement>> {
-        let named = self.names.as_deref()?.find(name)?;
-        Some(Arc::clone(&named.statement))
+    /// Whether the server's unnamed statement is the client's, whatever becomes of the requests
+    /// that are outstanding.
+    pub(crate) fn unnamed_is_exact(&self, server: &Server) -> bool {
+        server.unnamed_is_certain() && self.unnamed.is_at(&server.unnamed.what, self.lease)
     }
-}
-
-/// The name to be sent in the place of the client's; `None` when it can stay as it is.
-///
-/// A name that the client did not prepare goes to the server as it is, for the server's own error
-/// (26000), or because SQL's PREPARE made it. Only a name that looks like one of ours must not:
-/// it would reach a statement of somebody else.
-fn server_name(statement: Option<&Statement>, name: &[u8]) -> Option<Vec<u8>> {
-    match statement {
-        Some(statement) => Some(statement.name().to_vec()),
-        None if name.starts_with(NAME_PREFIX.as_bytes()) => {
-            let mut other = name.to_vec();
-            other.extend_from_slice(b" (client)");
-            Some(other)
-        }
-        None => None,
-    }
-}
-
-fn intern(rules: &Rules<'_>, server: &Server, parse: &message::Parse<'_>) -> Arc<Statement> {
-    rules
-        .statements
-        .intern(parse.query, parse.types, |name| server.reports(name))
 }
 
 /// The frame has been written in another form.
-fn done(frame: &Frame<'_>) -> Outcome {
+pub(crate) fn done(frame: &Frame<'_>) -> Outcome {
     Outcome::Pass {
         from: usize::try_from(frame.len).unwrap_or(usize::MAX),
         forward: true,
@@ -374,7 +202,7 @@ fn done(frame: &Frame<'_>) -> Outcome {
 }
 
 /// The names of a message must be seen whole, but nobody needs names of many kilobytes.
-fn wait_for_names(frame: &Frame<'_>) -> Result<Outcome, Refusal> {
+pub(crate) fn wait_for_names(frame: &Frame<'_>) -> Result<Outcome, Refusal> {
     if frame.is_whole() || frame.seen.len() > NAMES_LEN_MAX {
         return Err(pgweir_wire::Error::Unterminated {
             message: "of the extended protocol",

@@ -1,16 +1,43 @@
 //! The session side of a server connection: what is owed on it, what is in force on it, and what
 //! a client left behind on it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use pgweir_wire::{backend::Status, encode, tag::frontend};
 
 use crate::batch::Batch;
 use crate::effects::Effects;
+use crate::journal::{Before, Journal};
 use crate::prepared::{Have, Prepared};
 use crate::reply::{Expect, Kind, Replies};
 use crate::settings::{Parameters, Settings};
 use crate::statement::Statement;
+
+/// What the unnamed statement of a server connection is, and what is known about the request that
+/// made it so.
+#[derive(Debug)]
+pub(crate) struct ServerUnnamed {
+    pub(crate) what: Unnamed,
+    /// Number of that request.
+    pub(crate) number: u64,
+    /// Its segment.
+    pub(crate) segment: u64,
+    /// Whether the server had just what the client knew, so that it does not matter if the request
+    /// is skipped: both are then as before.
+    pub(crate) exact: bool,
+}
+
+impl Default for ServerUnnamed {
+    fn default() -> Self {
+        Self {
+            what: Unnamed::None,
+            number: 0,
+            segment: 0,
+            exact: true,
+        }
+    }
+}
 
 /// What the unnamed statement of a server connection is.
 #[derive(Debug, Default)]
@@ -56,16 +83,26 @@ pub struct Server {
     pub(crate) base: Arc<Parameters>,
     /// In force, as far as the server told or confirmed.
     pub(crate) settings: Settings,
-    /// On the way: in force when the swallowed query in flight is through.
-    pub(crate) pending: Option<Settings>,
+    /// On the way: each is in force when its query, an entry marked `settings`, is through.
+    pub(crate) pending: VecDeque<Settings>,
     pub(crate) prepared: Prepared,
-    pub(crate) unnamed: Unnamed,
+    /// Number of the last request that may do away with prepared statements.
+    pub(crate) swept: Option<u64>,
+    pub(crate) unnamed: ServerUnnamed,
+    pub(crate) journal: Journal,
     /// What was left behind since the last cleaning.
     pub(crate) left: Effects,
     /// A frame from the server under way.
     pub(crate) passing: Passing,
     /// Tag of that frame, if its end settles something.
     pub(crate) settling: Option<u8>,
+    /// The simple Query in front of the queue has had a part of its reply.
+    pub(crate) began: bool,
+    /// Since the last ReadyForQuery a RESET went through: a value that is back at the base means
+    /// that of the client's own startup.
+    pub(crate) reset: bool,
+    /// Since then all settings were reset.
+    pub(crate) reset_all: bool,
     /// Bytes that the server still expects of a frame that a client began.
     pub(crate) half_sent: u64,
     /// Extended-protocol requests were sent with no Sync behind them yet.
@@ -85,12 +122,17 @@ impl Server {
             status: Status::Idle,
             base,
             settings: Settings::default(),
-            pending: None,
+            pending: VecDeque::new(),
             prepared: Prepared::default(),
-            unnamed: Unnamed::None,
+            swept: None,
+            unnamed: ServerUnnamed::default(),
+            journal: Journal::default(),
             left: Effects::NONE,
             passing: Passing::default(),
             settling: None,
+            began: false,
+            reset: false,
+            reset_all: false,
             half_sent: 0,
             unsynced: false,
             segment: 0,
@@ -163,13 +205,17 @@ impl Server {
 
     /// Whether settings are on the way to the server and not confirmed.
     pub fn setting_up(&self) -> bool {
-        self.pending.is_some()
+        !self.pending.is_empty()
     }
 
     /// Sends a query of our own whose reply no client sees.
     pub fn ask(&mut self, query: &[u8], to_server: &mut Batch) {
-        self.unnamed = Unnamed::None;
-        self.replies.push(Expect::swallow(Kind::Query));
+        self.ask_as(Expect::swallow(Kind::Query), query, to_server);
+    }
+
+    fn ask_as(&mut self, entry: Expect, query: &[u8], to_server: &mut Batch) {
+        self.drop_unnamed(self.replies.next_number(), false);
+        self.replies.push(entry);
         to_server.own(|out| encode::query(query, out));
     }
 
@@ -178,8 +224,10 @@ impl Server {
     /// [`Server::own_error`] is empty, the connection is clean.
     pub fn clean(&mut self, reset: &[u8], to_server: &mut Batch) {
         debug_assert!(self.can_clean());
+        // What was sent with no Sync behind it may have begun a transaction.
+        let is_open = self.status != Status::Idle || self.unsynced || self.replies.skipping();
         self.finish(to_server);
-        if self.status != Status::Idle {
+        if is_open {
             self.ask(b"ROLLBACK", to_server);
         }
         if !reset.is_empty() {
@@ -191,7 +239,7 @@ impl Server {
     /// Ends what a client that is gone began: with the Sync that it owes, the server answers all
     /// that is outstanding. Nothing to send when no request is open.
     pub fn finish(&mut self, to_server: &mut Batch) {
-        if self.unsynced || self.replies.skipping() {
+        if self.unsynced || self.replies.skipping() || self.replies.awaits_sync() {
             self.sync(Expect::swallow(Kind::Sync));
             to_server.own(encode::sync);
         }
@@ -211,8 +259,17 @@ impl Server {
             self.settings = target.clone();
             return;
         }
-        self.ask(&text, to_server);
-        self.pending = Some(target.clone());
+        self.ask_settings(&text, target.clone(), to_server);
+    }
+
+    /// Asks with `text` for what `target` says.
+    pub(crate) fn ask_settings(&mut self, text: &[u8], target: Settings, to_server: &mut Batch) {
+        let entry = Expect {
+            settings: true,
+            ..Expect::swallow(Kind::Query)
+        };
+        self.ask_as(entry, text, to_server);
+        self.pending.push_back(target);
     }
 
     /// Closes statements beyond the limit. Done between transactions only: Close would also close
@@ -241,11 +298,23 @@ impl Server {
         number
     }
 
+    /// Whether the server has the statement when it reads what is sent next.
+    pub(crate) fn have(&mut self, statement: &Statement) -> Have {
+        let answered = self.replies.answered();
+        let swept = self.sweeping().unwrap_or(0);
+        self.prepared
+            .have(statement.id(), answered, self.segment, swept)
+    }
+
+    /// Number of the last request that may do away with prepared statements, if its answer is
+    /// still owed.
+    pub(crate) fn sweeping(&self) -> Option<u64> {
+        self.swept.filter(|swept| *swept >= self.replies.answered())
+    }
+
     /// Sees to it that the server has the statement before it reads what is sent next.
-    pub(crate) fn ensure(&mut self, statement: &Arc<Statement>, to_server: &mut Batch) {
-        let have = self
-            .prepared
-            .have(statement.id(), self.replies.answered(), self.segment);
+    pub(crate) fn ensure(&mut self, statement: &Arc<Statement>, alias: u32, to_server: &mut Batch) {
+        let have = self.have(statement);
         if have == Have::Yes {
             return;
         }
@@ -253,7 +322,11 @@ impl Server {
             self.push(Expect::swallow(Kind::Close));
             to_server.own(|out| encode::close(b'S', statement.name(), out));
         }
-        let number = self.push(Expect::swallow(Kind::Parse));
+        let number = self.push(Expect {
+            alias,
+            statement: statement.id(),
+            ..Expect::swallow(Kind::Parse)
+        });
         self.prepared
             .insert(Arc::clone(statement), number, self.segment);
         self.counts.server_parses += 1;
@@ -261,28 +334,56 @@ impl Server {
             .own(|out| encode::parse(statement.name(), statement.text(), statement.types(), out));
     }
 
-    /// The same for the unnamed statement.
-    pub(crate) fn ensure_unnamed(
-        &mut self,
-        wanted: Option<&Arc<Statement>>,
-        to_server: &mut Batch,
-    ) {
-        match (wanted, &self.unnamed) {
-            (Some(wanted), Unnamed::Known(there)) if Arc::ptr_eq(wanted, there) => {}
-            (Some(wanted), _) => {
-                self.push(Expect::swallow(Kind::Parse));
-                self.unnamed = Unnamed::Known(Arc::clone(wanted));
-                self.counts.server_parses += 1;
-                to_server.own(|out| encode::parse(b"", wanted.text(), wanted.types(), out));
-            }
-            (None, Unnamed::None) => {}
-            (None, _) => {
-                // The client has none: make sure that it does not get somebody else's.
-                self.push(Expect::swallow(Kind::Close));
-                self.unnamed = Unnamed::None;
-                to_server.own(|out| encode::close(b'S', b"", out));
-            }
+    /// Gives the server the client's unnamed statement, in the place of whatever it has.
+    pub(crate) fn give_unnamed(&mut self, wanted: Option<&Arc<Statement>>, to_server: &mut Batch) {
+        let Some(wanted) = wanted else {
+            // The client has none: make sure that it does not get somebody else's.
+            let number = self.push(Expect::swallow(Kind::Close));
+            to_server.own(|out| encode::close(b'S', b"", out));
+            return self.set_unnamed(Unnamed::None, number, false);
+        };
+        let number = self.push(Expect::swallow(Kind::Parse));
+        self.counts.server_parses += 1;
+        to_server.own(|out| encode::parse(b"", wanted.text(), wanted.types(), out));
+        self.set_unnamed(Unnamed::Known(Arc::clone(wanted)), number, false);
+    }
+
+    /// The request of this number, which was just sent, changes the unnamed statement.
+    pub(crate) fn set_unnamed(&mut self, what: Unnamed, number: u64, exact: bool) {
+        let segment = self.segment;
+        let new = ServerUnnamed {
+            what,
+            number,
+            segment,
+            exact,
+        };
+        let before = std::mem::replace(&mut self.unnamed, new);
+        self.remember(number, Before::Server(before));
+    }
+
+    /// The request of this number changed something that must come back if it is skipped.
+    pub(crate) fn remember(&mut self, number: u64, before: Before) {
+        self.journal.add(number, self.replies.answered(), before);
+    }
+
+    /// A simple query, the request of this number, does away with the unnamed statement
+    /// (protocol-flow, Extended Query).
+    pub(crate) fn drop_unnamed(&mut self, number: u64, exact: bool) {
+        let is_answered = self.unnamed.number < self.replies.answered();
+        if !matches!(self.unnamed.what, Unnamed::None) || !is_answered {
+            self.set_unnamed(Unnamed::None, number, exact);
         }
+    }
+
+    /// Whether the unnamed statement is what it is said to be, whatever becomes of the requests
+    /// that are outstanding.
+    pub(crate) fn unnamed_is_certain(&self) -> bool {
+        self.unnamed.exact || self.unnamed.number < self.replies.answered()
+    }
+
+    /// The same for a request that is sent now: what makes it wrong makes that one skipped too.
+    pub(crate) fn unnamed_is_sure(&self) -> bool {
+        self.unnamed_is_certain() || self.unnamed.segment == self.segment
     }
 
     /// Whether the server reports changes of a parameter.

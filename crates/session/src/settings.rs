@@ -33,12 +33,14 @@ type Pair = (Box<[u8]>, Box<[u8]>);
 pub struct Parameters(Vec<Pair>);
 
 impl Parameters {
+    /// A parameter's name as the server spells it, and its value; names compare without case.
+    pub fn find(&self, name: &[u8]) -> Option<(&[u8], &[u8])> {
+        self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))
+    }
+
     /// The value of a parameter; names compare without case.
     pub fn value(&self, name: &[u8]) -> Option<&[u8]> {
-        self.0
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| &**value)
+        self.find(name).map(|(_, value)| value)
     }
 
     /// Sets one value, in the place of the old one if there is one.
@@ -137,6 +139,22 @@ impl Settings {
             put(&mut all, name, value);
         }
         Self::from_sorted(all)
+    }
+
+    /// Those that can change what a statement means when it is parsed.
+    #[must_use]
+    pub fn planning(&self) -> Self {
+        const OTHER: &[u8] = b"application_name";
+        if self.value(OTHER).is_none() {
+            return self.clone();
+        }
+        let pairs = self.pairs().iter();
+        Self::from_sorted(
+            pairs
+                .filter(|(name, _)| **name != *OTHER)
+                .cloned()
+                .collect(),
+        )
     }
 
     /// Writes the statements that lead from `self` to `target`, for one simple Query.

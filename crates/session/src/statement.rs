@@ -1,7 +1,8 @@
 //! Statements of the extended protocol, shared by all who prepare the same text.
 //!
-//! A statement's identity is its whole text, its parameter types and its context, compared in full
-//! under a hash with a random seed. On a server connection it has one name, made from its id, so a
+//! A statement's identity is its whole text, its parameter types and its context (the settings under
+//! which it is parsed: they decide what bytes, escapes and literals mean), compared in full under a
+//! hash with a random seed. On a server connection it has one name, made from its id, so a
 //! connection that has it serves every client that prepared it, whatever each of them calls it.
 
 use std::hash::{BuildHasher, Hasher};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use hashbrown::HashTable;
 
 use crate::effects::{self, Verdict};
+use crate::settings::Settings;
 
 /// What the names of statements on server connections begin with.
 pub const NAME_PREFIX: &str = "pgweir_";
@@ -24,6 +26,7 @@ pub struct Statement {
     text: Box<[u8]>,
     /// Four bytes for each type that the client named, as in Parse.
     types: Box<[u8]>,
+    context: Settings,
     verdict: Verdict,
 }
 
@@ -53,9 +56,14 @@ impl Statement {
         self.verdict
     }
 
-    /// Whether it is this text with these types.
-    pub fn is(&self, text: &[u8], types: &[u8]) -> bool {
-        *self.text == *text && *self.types == *types
+    /// The settings under which it is parsed.
+    pub fn context(&self) -> &Settings {
+        &self.context
+    }
+
+    /// Whether it is this text with these types in this context.
+    pub fn is(&self, text: &[u8], types: &[u8], context: &Settings) -> bool {
+        *self.text == *text && *self.types == *types && self.context == *context
     }
 }
 
@@ -77,6 +85,13 @@ struct Inner {
 
 const SWEEP_MIN: usize = 1024;
 
+/// The name of the statement of this id on every server connection.
+pub(crate) fn server_name(id: u64) -> Vec<u8> {
+    let mut name = NAME_PREFIX.as_bytes().to_vec();
+    name.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
+    name
+}
+
 impl Statements {
     /// An empty store; `seed` is random, so that nobody can choose texts whose hashes collide.
     pub fn new(seed: u64) -> Self {
@@ -90,11 +105,22 @@ impl Statements {
         }
     }
 
-    /// The statement of this text and these types; made when nobody holds it yet.
-    ///
-    /// `reported` says which parameters the server reports (see [`effects::judge`]).
+    /// [`Statements::intern_in`] a context of no settings.
     pub fn intern(
         &self,
+        text: &[u8],
+        types: &[u8],
+        reported: impl Fn(&[u8]) -> bool,
+    ) -> Arc<Statement> {
+        self.intern_in(&Settings::default(), text, types, reported)
+    }
+
+    /// The statement of this text and these types in this context; made when nobody holds it yet.
+    ///
+    /// `reported` says which parameters the server reports (see [`effects::judge`]).
+    pub fn intern_in(
+        &self,
+        context: &Settings,
         text: &[u8],
         types: &[u8],
         reported: impl Fn(&[u8]) -> bool,
@@ -103,13 +129,17 @@ impl Statements {
         hasher.write(text);
         hasher.write(types);
         hasher.write_usize(text.len());
+        for (name, value) in context.iter() {
+            hasher.write(name);
+            hasher.write(value);
+        }
         let hash = hasher.finish();
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = None;
         inner.table.find(hash, |(other, weak)| {
             if *other == hash
                 && let Some(statement) = weak.upgrade()
-                && statement.is(text, types)
+                && statement.is(text, types, context)
             {
                 found = Some(statement);
                 return true;
@@ -125,14 +155,13 @@ impl Statements {
         }
         let id = inner.next_id;
         inner.next_id += 1;
-        let mut name = NAME_PREFIX.as_bytes().to_vec();
-        name.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
         let statement = Arc::new(Statement {
             id,
             hash,
-            name: name.into(),
+            name: server_name(id).into(),
             text: text.into(),
             types: types.into(),
+            context: context.clone(),
             verdict: effects::judge(text, reported),
         });
         inner
@@ -179,6 +208,17 @@ mod tests {
         assert!(Arc::ptr_eq(&a, &b));
         assert_ne!(a.id(), c.id());
         assert_eq!(a.name(), b"pgweir_1");
+    }
+
+    #[test]
+    fn s4_the_same_text_under_other_settings_is_another_statement() {
+        let store = Statements::new(7);
+        let german = Settings::new([(&b"DateStyle"[..], &b"German"[..])]);
+        let a = store.intern(b"select '1.2.2026'::date", b"", none);
+        let b = store.intern_in(&german, b"select '1.2.2026'::date", b"", none);
+        let c = store.intern_in(&german.clone(), b"select '1.2.2026'::date", b"", none);
+        assert_ne!(a.id(), b.id());
+        assert!(Arc::ptr_eq(&b, &c));
     }
 
     #[test]

@@ -1,0 +1,124 @@
+//! Which names a client gave to its prepared statements.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::statement::Statement;
+
+/// How many prepared statements a client may have at a time.
+pub const NAMES_MAX: usize = 65_536;
+/// Bytes of their texts together; that is what they keep in memory.
+const BYTES_MAX: usize = 64 << 20;
+
+/// A statement that a client prepared under a name.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// What it is.
+    pub statement: Arc<Statement>,
+    /// In which lease of the client it was prepared.
+    pub lease: u32,
+    /// Number in the queue of replies of that lease's server connection.
+    pub number: u64,
+    /// Segment of that connection: what fails there takes all behind it along.
+    pub segment: u64,
+    /// Stands for the name in the queue of replies. Never 0.
+    pub alias: u32,
+}
+
+/// The names of one client.
+#[derive(Debug, Default)]
+pub struct Names {
+    entries: HashMap<Box<[u8]>, Named, foldhash::fast::RandomState>,
+    /// Invariant: sum of the sizes of `entries`.
+    bytes: usize,
+    /// Names that are no more, or never were, while an error message may still be about them.
+    gone: Vec<(u32, Box<[u8]>)>,
+    aliases: u32,
+}
+
+fn size(name: &[u8], named: &Named) -> usize {
+    name.len() + named.statement.text().len() + named.statement.types().len()
+}
+
+impl Names {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether the client has as many as it may have.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= NAMES_MAX || self.bytes >= BYTES_MAX
+    }
+
+    /// What a name stands for.
+    pub fn find(&self, name: &[u8]) -> Option<&Named> {
+        self.entries.get(name)
+    }
+
+    /// The same, to be changed.
+    pub fn find_mut(&mut self, name: &[u8]) -> Option<&mut Named> {
+        self.entries.get_mut(name)
+    }
+
+    /// A number to stand for a name in the queue of replies.
+    pub fn new_alias(&mut self) -> u32 {
+        self.aliases = self.aliases.wrapping_add(1).max(1);
+        self.aliases
+    }
+
+    /// Makes a name stand for `named`, or for nothing; gives what it stood for.
+    pub fn replace(&mut self, name: &[u8], named: Option<Named>) -> Option<Named> {
+        let old = match named {
+            Some(named) => {
+                self.bytes += size(name, &named);
+                self.entries.insert(name.into(), named)
+            }
+            None => self.entries.remove(name),
+        };
+        if let Some(old) = &old {
+            self.bytes -= size(name, old);
+            self.remember(old.alias, name);
+        }
+        old
+    }
+
+    /// Keeps a name for error messages.
+    pub fn remember(&mut self, alias: u32, name: &[u8]) {
+        self.gone.push((alias, name.into()));
+    }
+
+    /// No message can be about a name that is gone any more.
+    pub fn forget_gone(&mut self) {
+        self.gone.clear();
+    }
+
+    /// Lets go of all names that `keep` does not want.
+    pub fn retain(&mut self, keep: impl Fn(&Named) -> bool) {
+        let (gone, bytes) = (&mut self.gone, &mut self.bytes);
+        self.entries.retain(|name, named| {
+            let kept = keep(named);
+            if !kept {
+                *bytes -= size(name, named);
+                gone.push((named.alias, name.clone()));
+            }
+            kept
+        });
+    }
+
+    /// The name that an alias stands for.
+    pub fn name_of(&self, alias: u32) -> Option<&[u8]> {
+        let gone = || self.gone.iter().find(|(other, _)| *other == alias);
+        let mut entries = self.entries.iter();
+        entries
+            .find(|(_, named)| named.alias == alias)
+            .map(|(name, _)| &**name)
+            .or_else(|| gone().map(|(_, name)| &**name))
+    }
+}

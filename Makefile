@@ -1,43 +1,50 @@
-# The commands of the house. `make test` is what .ci/run calls.
+# The commands of this repository. Each installs what it lacks (Debian, Ubuntu: as root or with sudo).
 
-CARGO ?= cargo
-SHELL := /bin/bash
+.PHONY: all demo test check lint doc unit e2e bench bench-smoke prerequisites clean
 
-.PHONY: help build release demo test lint unit e2e bench-test bench install-tools
+# What `cargo` gets besides: `make test CARGO_FLAGS=-j1`.
+CARGO_FLAGS ?=
+# Tests mostly wait for servers, so there may be more of them at once than processors.
+E2E_THREADS ?= $(shell echo $$(( $$(nproc) * 2 )))
 
-help:
-	@echo "make demo     a throwaway PostgreSQL with pgweir in front of it, until Ctrl-C"
-	@echo "make test     everything, against real PostgreSQL"
-	@echo "make bench    side by side with PgBouncer"
-	@echo "make release  the binary, in target/release/pgweir"
+all:
+	cargo build --release -p pgweir-proxy $(CARGO_FLAGS)
 
-install-tools:
-	@scripts/install-tools.sh
+# A throwaway PostgreSQL with a standby, pgweir in front, a short pgbench; until Ctrl-C.
+demo: prerequisites all
+	scripts/demo.sh
 
-build:
-	$(CARGO) build -p pgweir-proxy
+# Everything, against real PostgreSQL.
+test: check unit e2e bench-smoke
 
-release:
-	$(CARGO) build --release -p pgweir-proxy
-
-demo: install-tools release
-	@scripts/demo.sh
+# What can be said without running anything.
+check: lint doc
 
 lint:
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	cargo fmt --check
+	cargo clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items $(CARGO_FLAGS)
 
 unit:
-	$(CARGO) test --workspace --exclude pgweir-tests
+	cargo test --workspace --exclude pgweir-tests --exclude pgweir-tests-sqlx $(CARGO_FLAGS)
 
-e2e: build
-	$(CARGO) test -p pgweir-tests
+# On the system's PostgreSQL and on 18.
+e2e: prerequisites
+	cargo build -p pgweir-proxy $(CARGO_FLAGS)
+	cargo test -p pgweir-tests -p pgweir-tests-sqlx --no-fail-fast $(CARGO_FLAGS) -- --test-threads=$(E2E_THREADS)
 
-bench-test:
-	$(CARGO) bench --workspace -- --test
+# That the benches run, not how fast: in the profile that is built already.
+bench-smoke:
+	cargo bench -p pgweir-benches --profile dev $(CARGO_FLAGS) -- --test
 
-test: install-tools lint unit e2e bench-test
+# Side by side with PgBouncer on the same server: `make bench ARGUMENTS=--help`.
+bench: prerequisites all
+	python3 benches/compare/run.py $(ARGUMENTS)
 
-bench: install-tools release
-	@benches/compare/run.py
+prerequisites:
+	scripts/prerequisites.sh
+
+clean:
+	cargo clean

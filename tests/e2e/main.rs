@@ -7,4 +7,5 @@ mod connect;
 mod drivers;
 mod misbehaviour;
 mod protocol;
+mod tokio_postgres;
 mod work;

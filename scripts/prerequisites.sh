@@ -1,0 +1,55 @@
+#!/bin/sh
+# Installs what tests, demo and benches need and this machine lacks. Changes nothing where all is there.
+set -eu
+
+# A Debian package is wanted if the command (or file) it brings is missing.
+wanted=
+want() { wanted="$wanted $1"; }
+
+has_server() {
+    for initdb in /usr/lib/postgresql/*/bin/initdb; do
+        [ -x "$initdb" ] && return 0
+    done
+    return 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+has_server || want postgresql
+has psql || want postgresql-client
+has pgbench || want postgresql-contrib
+has cc || want build-essential
+has setpriv || want util-linux
+has python3 || want python3
+# Debian keeps what makes virtual environments apart from Python.
+python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
+has node || want nodejs
+has npm || want npm
+case "${1:-}" in
+--bench) has pgbouncer || [ -x /usr/sbin/pgbouncer ] || want pgbouncer ;;
+esac
+
+[ -n "$wanted" ] || exit 0
+
+if ! has apt-get; then
+    echo "needed, and not here:$wanted (names of Debian's packages)" >&2
+    exit 1
+fi
+if [ "$(id -u)" = 0 ]; then
+    as_root=
+elif has sudo; then
+    as_root=sudo
+else
+    echo "needed, and neither root nor sudo to install it:$wanted" >&2
+    exit 1
+fi
+
+echo "installing:$wanted"
+# Debian starts a server of its own after the installation, unless told not to: nobody here uses it.
+if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    $as_root mkdir -p /etc/postgresql-common
+    echo 'create_main_cluster = false' | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+fi
+$as_root apt-get update -q
+# shellcheck disable=SC2086 # a list of words
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $wanted

@@ -1,5 +1,6 @@
 //! Which names a client gave to its prepared statements.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -10,6 +11,9 @@ use crate::statement::Statement;
 pub const NAMES_MAX: usize = 65_536;
 /// Bytes of their texts together; that is what they keep in memory.
 const BYTES_MAX: usize = 64 << 20;
+
+/// Of how many names that are gone the client's spelling is kept for error messages.
+const GONE_MAX: usize = 256;
 
 /// A statement that a client prepared under a name.
 #[derive(Debug, Clone)]
@@ -32,8 +36,9 @@ pub struct Names {
     entries: HashMap<Box<[u8]>, Named, foldhash::fast::RandomState>,
     /// Invariant: sum of the sizes of `entries`.
     bytes: usize,
-    /// Names that are no more, or never were, while an error message may still be about them.
-    gone: Vec<(u32, Box<[u8]>)>,
+    /// Names that are no more, or never were, while an error message may still be about them; the
+    /// last [`GONE_MAX`] of them.
+    gone: VecDeque<(u32, Box<[u8]>)>,
     aliases: u32,
 }
 
@@ -91,7 +96,7 @@ impl Names {
 
     /// Keeps a name for error messages.
     pub fn remember(&mut self, alias: u32, name: &[u8]) {
-        self.gone.push((alias, name.into()));
+        remember(&mut self.gone, alias, name.into());
     }
 
     /// No message can be about a name that is gone any more.
@@ -106,7 +111,7 @@ impl Names {
             let kept = keep(named);
             if !kept {
                 *bytes -= size(name, named);
-                gone.push((named.alias, name.clone()));
+                remember(gone, named.alias, name.clone());
             }
             kept
         });
@@ -120,5 +125,63 @@ impl Names {
             .find(|(_, named)| named.alias == alias)
             .map(|(name, _)| &**name)
             .or_else(|| gone().map(|(_, name)| &**name))
+    }
+}
+
+fn remember(gone: &mut VecDeque<(u32, Box<[u8]>)>, alias: u32, name: Box<[u8]>) {
+    if gone.len() == GONE_MAX {
+        gone.pop_front();
+    }
+    gone.push_back((alias, name));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::Statements;
+
+    fn named(store: &Statements, text: &[u8], alias: u32) -> Named {
+        Named {
+            statement: store.intern(text, b"", |_| false),
+            lease: 1,
+            number: 0,
+            segment: 0,
+            alias,
+        }
+    }
+
+    #[test]
+    fn a_name_is_known_to_error_messages_after_it_is_gone() {
+        let store = Statements::new(1);
+        let mut names = Names::default();
+        names.replace(b"a", Some(named(&store, b"x", 1)));
+        names.replace(b"b", Some(named(&store, b"x", 2)));
+        assert_eq!(
+            (names.name_of(1), names.name_of(2)),
+            (Some(&b"a"[..]), Some(&b"b"[..]))
+        );
+        names.replace(b"a", None);
+        assert_eq!((names.len(), names.name_of(1)), (1, Some(&b"a"[..])));
+        names.forget_gone();
+        assert_eq!(names.name_of(1), None);
+    }
+
+    #[test]
+    fn names_have_a_bound_in_bytes() {
+        let store = Statements::new(1);
+        let mut names = Names::default();
+        names.replace(b"a", Some(named(&store, b"text", 1)));
+        names.replace(b"b", Some(named(&store, b"text", 2)));
+        assert_eq!((names.bytes, names.is_full()), (10, false));
+        names.bytes += BYTES_MAX;
+        assert!(names.is_full());
+        names.bytes -= BYTES_MAX;
+        names.retain(|named| named.alias != 1);
+        names.replace(b"b", None);
+        assert_eq!((names.bytes, names.is_empty()), (0, true));
+        for alias in 0..1000 {
+            names.remember(alias, b"gone");
+        }
+        assert_eq!(names.gone.len(), GONE_MAX);
     }
 }

@@ -16,7 +16,7 @@ use crate::journal::Before;
 use crate::names::{NAMES_MAX, Named};
 use crate::prepared::Have;
 use crate::reply::{Expect, Kind};
-use crate::request::{done, wait_for_names};
+use crate::request::{check_names, done, wait_for_names};
 use crate::server::{Server, Unnamed};
 use crate::statement::{NAME_PREFIX, Statement};
 
@@ -57,6 +57,7 @@ impl Client {
         let Some(name_len) = memchr::memchr(0, frame.body_seen()) else {
             return wait_for_names(frame);
         };
+        check_names(name_len)?;
         if frame.len > rules.max_statement_size {
             if name_len > 0 {
                 let (len, limit) = (frame.len, rules.max_statement_size);
@@ -223,6 +224,7 @@ impl Client {
         let Some(bind) = message::bind_names(frame.body_seen()) else {
             return wait_for_names(frame);
         };
+        check_names(bind.rest_at)?;
         server.counts.binds += 1;
         if bind.statement.is_empty() {
             let verdict = self.unnamed_statement(server, rules, to_server);
@@ -270,6 +272,7 @@ impl Client {
         let Some(body) = frame.body() else {
             return wait_for_names(frame);
         };
+        check_names(body.len())?;
         let describe = message::describe(body)?;
         if describe.kind != b'S' {
             let mut entry = Expect::forward(Kind::Describe);
@@ -302,6 +305,7 @@ impl Client {
         let Some(body) = frame.body() else {
             return wait_for_names(frame);
         };
+        check_names(body.len())?;
         let close = message::close(body)?;
         if close.kind == b'S' && !close.name.is_empty() {
             // The statement stays on the server, for others. A name that does not exist is closed

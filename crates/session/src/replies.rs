@@ -70,8 +70,8 @@ impl Server {
                 if (available as u64) < len && len <= WHOLE_MAX {
                     return Ok(at);
                 }
-                let whole = available as u64 >= len;
-                let body = if whole {
+                // Judged by its length, not by how much of it happens to be there.
+                let body = if len <= WHOLE_MAX {
                     Some(&input[at + 5..at + len as usize])
                 } else {
                     None
@@ -163,9 +163,12 @@ impl Server {
             }
             tag::ERROR_RESPONSE => return Ok(self.error_response(body, client, to_client)),
             tag::PARAMETER_STATUS => {
-                if let Some(body) = body {
-                    return self.parameter_status(body, client, to_client);
-                }
+                // A value that is not known cannot be put back.
+                let body = body.ok_or(Error::Unexpected {
+                    tag: frame,
+                    owed: self.replies.len(),
+                })?;
+                return self.parameter_status(body, client, to_client);
             }
             tag::PARSE_COMPLETE => {
                 // Where it is accepted nonetheless, we do not know what the server has.

@@ -203,13 +203,24 @@ pub(crate) fn done(frame: &Frame<'_>) -> Outcome {
 
 /// The names of a message must be seen whole, but nobody needs names of many kilobytes.
 pub(crate) fn wait_for_names(frame: &Frame<'_>) -> Result<Outcome, Refusal> {
-    if frame.is_whole() || frame.seen.len() > NAMES_LEN_MAX {
-        return Err(pgweir_wire::Error::Unterminated {
-            message: "of the extended protocol",
-        }
-        .into());
+    if frame.is_whole() {
+        return Err(unterminated());
     }
+    check_names(frame.body_seen().len())?;
     Ok(Outcome::More)
+}
+
+/// The front of a message, up to the end of its names, is `len` bytes long, or longer.
+pub(crate) fn check_names(len: usize) -> Result<(), Refusal> {
+    if len > NAMES_LEN_MAX {
+        return Err(unterminated());
+    }
+    Ok(())
+}
+
+fn unterminated() -> Refusal {
+    let message = "of the extended protocol";
+    pgweir_wire::Error::Unterminated { message }.into()
 }
 
 fn is_known(tag: u8) -> bool {

@@ -203,6 +203,11 @@ impl Server {
             && !self.left.has(Effects::FOR_GOOD)
     }
 
+    /// Whether everything that is owed will come without another word from the client.
+    pub fn answers_by_itself(&self) -> bool {
+        self.takes_requests() && !self.unsynced && !self.replies.skipping()
+    }
+
     /// Whether settings are on the way to the server and not confirmed.
     pub fn setting_up(&self) -> bool {
         !self.pending.is_empty()

@@ -2,8 +2,11 @@
 
 #![allow(unreachable_pub)]
 
+mod cases;
+mod desk;
 mod engine;
 mod fake;
+mod hostile;
 mod pooled;
 mod rng;
 mod script;

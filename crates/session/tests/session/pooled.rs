@@ -501,7 +501,7 @@ fn difference(expected: &[u8], seen: &[u8]) -> String {
 }
 
 /// Frames of a server in words, one to a line.
-fn words(mut bytes: &[u8]) -> Vec<String> {
+pub fn words(mut bytes: &[u8]) -> Vec<String> {
     let mut out = Vec::new();
     while let Ok(Some(head)) = pgweir_wire::header(bytes, u32::MAX) {
         let len = (head.frame_len() as usize).min(bytes.len());

@@ -72,9 +72,12 @@ impl Error {
             Self::Refused { sqlstate, .. } if sqlstate == "57P03" || sqlstate == "53300" => {
                 Fatal::Retry
             }
-            Self::Refused { .. } | Self::Auth(_) | Self::Method(_) | Self::Removed => {
-                Fatal::FailWaiters
-            }
+            Self::Refused { .. }
+            | Self::Auth(_)
+            | Self::Method(_)
+            | Self::Removed
+            | Self::Tls(_)
+            | Self::NoTls => Fatal::FailWaiters,
             _ => Fatal::Retry,
         }
     }

@@ -10,12 +10,13 @@ use pgweir_session::{Client, Mode, Settings};
 use pgweir_wire::backend::Status;
 use pgweir_wire::startup::{self, Packet, Startup};
 use pgweir_wire::{encode, frontend, header, tag};
+use tokio::time::Instant;
 
 use crate::client::{ClientShared, ClientState, Grant, Login, Peer};
 use crate::console::Console;
 use crate::lease::{Guard, Leased};
 use crate::passthrough::Passthrough;
-use crate::relay::Relay;
+use crate::relay::{Relay, Seat};
 use crate::report::Report;
 use crate::stream::Stream;
 use crate::worker::{Taken, Worker};
@@ -44,6 +45,8 @@ struct Conversation {
     buffer: Vec<u8>,
     /// DER of our certificate, once the stream is under TLS.
     certificate: Option<Vec<u8>>,
+    /// When the login must be done.
+    deadline: Instant,
 }
 
 type Outcome<T> = Result<T, Failure>;
@@ -60,9 +63,19 @@ impl Conversation {
             .map_err(|_| Failure::Silent("client gone during login"))
     }
 
-    async fn read(&mut self) -> Outcome<()> {
-        let read = self.stream.read_some(&mut self.buffer, 1024).await;
-        read.map_err(|_| Failure::Silent("client gone during login"))
+    /// Waits for more of what the client says, but not longer than a login may take.
+    async fn read(mut self) -> Outcome<Self> {
+        let read = self.stream.read_some(&mut self.buffer, 1024);
+        match tokio::time::timeout_at(self.deadline, read).await {
+            Ok(Ok(())) => Ok(self),
+            Ok(Err(_)) => Err(Failure::Silent("client gone during login")),
+            Err(_) => {
+                let report = Report::new("08006", "client_login_timeout");
+                self.refuse(
+                    report.hint("The client must answer faster, or raise client_login_timeout."),
+                )
+            }
+        }
     }
 }
 
@@ -87,11 +100,13 @@ pub async fn run(
     worker: &Rc<Worker>,
     client: &Rc<ClientShared>,
     stream: Stream,
+    deadline: Instant,
 ) -> Outcome<Box<Ready>> {
     let conversation = Conversation {
         stream,
         buffer: Vec::new(),
         certificate: None,
+        deadline,
     };
     let (mut conversation, mut wish) = startup(worker, client, conversation).await?;
     if wish.replication == Some("physical") {
@@ -155,7 +170,7 @@ pub async fn run(
     let known = worker.shared.welcome.lock().get(&pool).cloned();
     let base = match known {
         Some(base) => base,
-        None => match first_server(worker, client, pool).await {
+        None => match first_server(worker, client, pool, deadline).await {
             Ok(leased) => {
                 let base = Arc::clone(leased.conn.session.base());
                 worker.give_back(*leased, std::time::Instant::now());
@@ -173,16 +188,13 @@ pub async fn run(
     encode::ready(Status::Idle, &mut out);
     conversation.send(&out).await?;
     let Conversation { stream, buffer, .. } = conversation;
-    let relay = Relay::new(
-        Rc::clone(worker),
-        Rc::clone(client),
-        stream,
-        session,
+    let seat = Seat {
         pool,
         stats,
-        buffer,
         admission,
-    );
+    };
+    let (worker, client) = (Rc::clone(worker), Rc::clone(client));
+    let relay = Relay::new(worker, client, stream, session, buffer, seat);
     Ok(Box::new(Ready::Session(Box::new(relay))))
 }
 
@@ -251,7 +263,7 @@ async fn startup(
         let len = loop {
             match startup::packet_len(&conversation.buffer) {
                 Ok(Some(len)) if conversation.buffer.len() >= len => break len,
-                Ok(_) => conversation.read().await?,
+                Ok(_) => conversation = conversation.read().await?,
                 Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
             }
         };
@@ -317,6 +329,7 @@ async fn encrypt(
             stream: Stream::Tls(Box::new(stream.into())),
             buffer: Vec::new(),
             certificate: Some(certificate),
+            deadline: conversation.deadline,
         }),
         Err(error) => {
             tracing::info!(%error, "TLS handshake with client failed");
@@ -519,7 +532,7 @@ async fn password_message(mut conversation: Conversation) -> Outcome<(Conversati
                     .collect();
                 return Ok((conversation, frame[pgweir_wire::HEADER_LEN..].to_vec()));
             }
-            Ok(_) => conversation.read().await?,
+            Ok(_) => conversation = conversation.read().await?,
             Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
         }
     }
@@ -530,8 +543,11 @@ async fn first_server(
     worker: &Rc<Worker>,
     client: &Rc<ClientShared>,
     pool: pgweir_pool::PoolId,
+    deadline: Instant,
 ) -> Result<Box<Leased>, Report> {
-    match granted(worker, client, pool).await? {
+    let granted = tokio::time::timeout_at(deadline, granted(worker, client, pool)).await;
+    let down = || Report::new("08006", "client_login_timeout (server down)");
+    match granted.map_err(|_| down())?? {
         Grant::Lease(leased) => Ok(leased),
         _ => Err(Report::new(
             "XX000",
@@ -600,7 +616,7 @@ async fn console(
     wish: &Wish,
 ) -> Outcome<Box<Ready>> {
     let config = worker.shared.config.load_full();
-    let named = |users: &[String]| users.iter().any(|user| *user == wish.user);
+    let named = |users: &[String]| users.contains(&wish.user);
     // Who runs the process may look into it: over the Unix socket, without a password.
     let is_owner = matches!(wish.user.as_str(), "pgbouncer" | "pgweir")
         && conversation.stream.peer_uid() == Some(nix::unistd::geteuid().as_raw());

@@ -31,6 +31,8 @@ const TURNS: usize = 16;
 const OWED_MAX: usize = 16 * 1024;
 /// Bytes kept of a client that waits for a server connection; it is not read beyond that.
 const WAITING_MAX: usize = 64 * 1024;
+/// Terminate, whole.
+const GOODBYE: &[u8] = b"X\0\0\0\x04";
 
 /// Why a conversation ended.
 #[derive(Debug)]
@@ -76,10 +78,23 @@ pub struct Relay {
     held: Vec<u8>,
     /// Whether `held` is to be looked at again before more is read.
     judge_held: bool,
+    /// The client has said goodbye, and is owed answers still.
+    leaving: bool,
     /// Whether requests must wait until the client's startup settings are accepted.
     hold_back: bool,
     backlog: Backlog,
     _admission: Admission,
+}
+
+/// What a login has found for a client.
+#[derive(Debug)]
+pub struct Seat {
+    /// Where its server connections come from.
+    pub pool: PoolId,
+    /// Where it is counted.
+    pub stats: Arc<Stats>,
+    /// Its place among those who may be there.
+    pub admission: Admission,
 }
 
 /// What is left of a conversation when it is over.
@@ -102,11 +117,14 @@ impl Relay {
         client: Rc<ClientShared>,
         stream: Stream,
         session: Client,
-        pool: PoolId,
-        stats: Arc<Stats>,
         held: Vec<u8>,
-        admission: Admission,
+        seat: Seat,
     ) -> Self {
+        let Seat {
+            pool,
+            stats,
+            admission,
+        } = seat;
         let judge_held = !held.is_empty();
         client.enter(ClientState::Idle, Instant::now());
         Self {
@@ -119,6 +137,7 @@ impl Relay {
             stats,
             held,
             judge_held,
+            leaving: false,
             hold_back: false,
             backlog: Backlog::default(),
             _admission: admission,
@@ -154,8 +173,8 @@ impl Relay {
             if matches!(self.link, Link::Waiting) {
                 self.look_at_grant(cx, now, &mut scratch)?;
             }
-            let served = self.from_server(cx, now, &mut scratch)?;
-            let asked = self.from_client(cx, now, &mut scratch)?;
+            let served = self.read_server(cx, now, &mut scratch)?;
+            let asked = self.read_client(cx, now, &mut scratch)?;
             if !served && !asked {
                 return Ok(());
             }
@@ -165,7 +184,7 @@ impl Relay {
     }
 
     /// One read of the server's socket. Says whether there was anything.
-    fn from_server(
+    fn read_server(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
@@ -250,7 +269,7 @@ impl Relay {
     }
 
     /// One read of the client's socket, or a second look at what is held of it.
-    fn from_client(
+    fn read_client(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
@@ -274,6 +293,13 @@ impl Relay {
             Link::Waiting if self.held.len() >= WAITING_MAX => return Ok(false),
             _ => {}
         }
+        if self.leaving {
+            return if self.owes_client() || !self.backlog.is_empty() {
+                Ok(false)
+            } else {
+                Err(End::Terminated)
+            };
+        }
         // A client that does not read its answers does not ask for more.
         if !self.backlog.is_empty() {
             return Ok(false);
@@ -289,6 +315,8 @@ impl Relay {
             }
             match read(&mut self.stream, cx, &self.held, &mut scratch.buffer) {
                 Poll::Pending => return Ok(false),
+                // It has said goodbye behind what it still waits for.
+                Poll::Ready(Ok(0)) if wait && self.held.ends_with(GOODBYE) => return Ok(false),
                 Poll::Ready(Ok(0)) => return Err(End::ClientLost(None)),
                 Poll::Ready(Ok(len)) => {
                     self.stats.received(len - self.held.len());
@@ -357,7 +385,14 @@ impl Relay {
             at += consumed;
             match verdict {
                 Verdict::More => break,
-                Verdict::Terminate => return Err(End::Terminated),
+                Verdict::Terminate => {
+                    // What was asked before is answered first, as the server would do.
+                    self.leaving = self.owes_client();
+                    if !self.leaving {
+                        return Err(End::Terminated);
+                    }
+                    break;
+                }
                 Verdict::Refused(refusal) => return Err(End::Refused(refusal)),
                 Verdict::NeedsServer => {
                     match worker.take(self.pool, &self.client, now) {
@@ -416,6 +451,17 @@ impl Relay {
             return Ok(());
         }
         Ok(())
+    }
+
+    /// Whether answers are on their way to the client.
+    fn owes_client(&self) -> bool {
+        match &self.link {
+            Link::Leased(leased) => {
+                let session = &leased.conn.session;
+                session.owed() > 0 && session.answers_by_itself()
+            }
+            _ => !self.backlog.is_empty(),
+        }
     }
 
     /// Whether requests can be judged with the server at hand.

@@ -15,6 +15,9 @@ use crate::worker::Worker;
 /// How long a client that is told goodbye may take to read it.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How much later than the login's deadline a handshake is given up.
+const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
+
 /// A client's entry in the tables, removed when its task ends in whatever way.
 struct Entry {
     worker: Rc<Worker>,
@@ -72,8 +75,10 @@ async fn log_in(entry: Entry, stream: Stream) -> Option<(Entry, Box<Ready>)> {
             .settings
             .client_login_timeout,
     );
-    let login = Box::pin(login::run(&entry.worker, &entry.client, stream));
-    match tokio::time::timeout(timeout, login).await {
+    let deadline = tokio::time::Instant::now() + timeout;
+    let login = Box::pin(login::run(&entry.worker, &entry.client, stream, deadline));
+    // The login keeps to its deadline by itself, except within a TLS handshake.
+    match tokio::time::timeout_at(deadline + HANDSHAKE_GRACE, login).await {
         Ok(Ok(ready)) => {
             report::login(&entry.worker.shared, &entry.client);
             Some((entry, ready))

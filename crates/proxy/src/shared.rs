@@ -185,19 +185,21 @@ impl Shared {
     /// For as many workers as there are mailboxes.
     pub fn new(
         config: Arc<Config>,
-        users: Users,
+        mut users: Users,
         tls: Tls,
         mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
         orders: mpsc::UnboundedSender<crate::run::Order>,
     ) -> Arc<Self> {
         let workers = mailboxes.len();
+        let process_secret = rand::random();
+        crate::reload::prepare_users(&mut users, &Users::default(), &process_secret);
         Arc::new(Self {
             pools: Mutex::new(Pools::new(workers as u16, LOCALITY)),
             config: ArcSwap::new(config),
             users: ArcSwap::from_pointee(users),
             tls: ArcSwap::from_pointee(tls),
             statements: Statements::new(rand::random()),
-            process_secret: rand::random(),
+            process_secret,
             welcome: Mutex::default(),
             scram_keys: Mutex::default(),
             hosts: Mutex::default(),

@@ -6,6 +6,7 @@
 mod connect;
 mod drivers;
 mod misbehaviour;
+mod pools;
 mod protocol;
 mod tokio_postgres;
 mod work;

@@ -110,7 +110,7 @@ fn leftovers_in_session_mode(major: Major) {
     for leftover in LEFTOVERS {
         let mut wire = Wire::connect(&scene.target());
         wire.sql(leftover);
-        wire.write(|out| encode::terminate(out));
+        wire.write(encode::terminate);
         wire.closed();
         assert_eq!(
             Wire::connect(&scene.target()).sql(STATE),
@@ -137,7 +137,7 @@ fn leftovers_of_an_open_transaction(major: Major) {
             wire.sql("INSERT INTO kept VALUES (1)");
             wire.sql(leftover);
             if politely {
-                wire.write(|out| encode::terminate(out));
+                wire.write(encode::terminate);
             }
             drop(wire);
             let mut next = Wire::connect(&scene.target());
@@ -199,7 +199,7 @@ fn last_words() -> Vec<(&'static str, Vec<u8>)> {
             "COPY, in the middle of a message",
             write(&|out| {
                 encode::query(b"COPY kept FROM STDIN", out);
-                out.extend(b"d\0\x01\0\01\n");
+                out.extend(b"d\0\x01\0\x001\n");
             }),
         ),
         (

@@ -1,0 +1,636 @@
+//! Who gets a server connection, when, and in which state.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pgweir_tests::{Config, Major, Pooler, Scene, Way, Wire, cases, eventually, for_a_while};
+use pgweir_wire::encode;
+
+cases! {
+    clients_wait_in_order;
+    a_client_waits_only_so_long;
+    the_reserve;
+    a_cap_for_a_database;
+    a_cap_for_a_user;
+    more_clients_than_allowed;
+    a_minimum_is_kept;
+    idle_connections_are_closed;
+    old_connections_are_closed;
+    a_dead_idle_connection_is_not_handed_out;
+    modes_of_databases_and_users;
+    statement_mode_refuses_transactions;
+    prepared_statements_are_shared;
+    prepared_statements_beyond_the_limit;
+    prepared_statements_and_discard;
+    a_changed_table_is_prepared_again;
+    settings_follow_the_client;
+    a_bad_setting_of_the_startup_packet;
+    connect_query_and_forced_user;
+    many_clients_and_few_connections;
+    clients_of_all_workers_share_the_connections;
+}
+
+fn waiting(scene: &Scene, count: i64) {
+    eventually(&format!("{count} clients wait"), || {
+        (scene.pooler().pool(&scene.database).number("cl_waiting") == count).then_some(())
+    });
+}
+
+fn transaction_mode(major: Major, change: impl FnOnce(Config) -> Config) -> Scene {
+    Scene::with(major, Way::Transaction, change)
+}
+
+/// Connections of the pooler to the database, as the server sees them.
+fn connections(scene: &Scene, user: &str) -> i64 {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND usename = '{user}'",
+        scene.database
+    );
+    scene.cluster.admin("postgres", &sql).parse().unwrap()
+}
+
+fn clients_wait_in_order(major: Major) {
+    // One worker: among several, the order may be a little different for speed.
+    let scene = transaction_mode(major, |config| {
+        config.set("default_pool_size", 1).set("workers", 1)
+    });
+    scene.admin(
+        "CREATE TABLE served (at serial, client int); GRANT ALL ON served, served_at_seq TO app",
+    );
+    let mut first = Wire::connect(&scene.target());
+    first.sql("BEGIN");
+    let mut queue: Vec<Wire> = (0..8).map(|_| Wire::connect(&scene.target())).collect();
+    for (number, wire) in queue.iter_mut().enumerate() {
+        wire.write(|out| {
+            encode::query(
+                format!("INSERT INTO served (client) VALUES ({number})").as_bytes(),
+                out,
+            )
+        });
+        waiting(&scene, i64::try_from(number).unwrap() + 1);
+    }
+    let pool = scene.pooler().pool(&scene.database);
+    assert_eq!(
+        (
+            pool.number("cl_active"),
+            pool.number("sv_active"),
+            pool.number("sv_idle")
+        ),
+        (1, 1, 0)
+    );
+    first.sql("COMMIT");
+    for wire in &mut queue {
+        wire.until_ready();
+    }
+    assert_eq!(
+        first.sql("SELECT string_agg(client::text, '' ORDER BY at) FROM served"),
+        ["01234567"]
+    );
+    waiting(&scene, 0);
+}
+
+fn a_client_waits_only_so_long(major: Major) {
+    let scene = transaction_mode(major, |config| {
+        config
+            .set("default_pool_size", 1)
+            .set("query_wait_timeout", "300ms")
+    });
+    let mut first = Wire::connect(&scene.target());
+    first.sql("BEGIN");
+    let mut second = Wire::connect(&scene.target());
+    let began = Instant::now();
+    second.write(|out| encode::query(b"SELECT 1", out));
+    let error = second.last_error();
+    assert!(
+        began.elapsed() >= Duration::from_millis(290),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(
+        (error.severity.as_str(), error.message.as_str()),
+        ("FATAL", "query_wait_timeout")
+    );
+    assert!(error.hint.contains("default_pool_size"), "{error:?}");
+    assert_eq!(first.sql("SELECT 1"), ["1"]);
+    first.sql("COMMIT");
+    assert_eq!(scene.target().sql("SELECT 1"), "1");
+}
+
+fn the_reserve(major: Major) {
+    let scene = transaction_mode(major, |config| {
+        config
+            .set("default_pool_size", 1)
+            .set("reserve_pool_size", 1)
+            .set("reserve_pool_timeout", "300ms")
+    });
+    let mut wires: Vec<Wire> = (0..3).map(|_| Wire::connect(&scene.target())).collect();
+    wires[0].sql("BEGIN");
+    let began = Instant::now();
+    wires[1].sql("BEGIN");
+    assert!(
+        began.elapsed() >= Duration::from_millis(290),
+        "{:?}",
+        began.elapsed()
+    );
+    wires[2].write(|out| encode::query(b"SELECT 1", out));
+    waiting(&scene, 1);
+    thread::sleep(Duration::from_millis(400));
+    waiting(&scene, 1);
+    assert_eq!(connections(&scene, "app"), 2);
+    wires[1].sql("COMMIT");
+    wires[2].until_ready();
+}
+
+fn a_cap_for_a_database(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("max_db_connections", 2));
+    let mut app: Vec<Wire> = (0..2).map(|_| Wire::connect(&scene.target())).collect();
+    for wire in &mut app {
+        wire.sql("BEGIN");
+    }
+    assert_eq!(connections(&scene, "app"), 2);
+    // Another user's client waits until one is free, though that user has no connection yet.
+    thread::scope(|scope| {
+        let target = scene.target().user("other");
+        let other = scope.spawn(move || target.sql("SELECT current_user"));
+        eventually("the other user waits", || {
+            let rows = scene.pooler().rows("SHOW POOLS");
+            let row = rows.iter().find(|row| row.text("user") == "other")?;
+            (row.number("cl_waiting") == 1).then_some(())
+        });
+        app[0].sql("COMMIT");
+        assert_eq!(other.join().unwrap(), "other");
+    });
+    assert!(connections(&scene, "app") + connections(&scene, "other") <= 2);
+    app[1].sql("COMMIT");
+    assert_eq!(app[0].sql("SELECT current_user"), ["app"]);
+}
+
+fn a_cap_for_a_user(major: Major) {
+    let scene = transaction_mode(major, |config| {
+        config.user_set("app", "max_user_connections", 1)
+    });
+    let mut wires: Vec<Wire> = (0..2).map(|_| Wire::connect(&scene.target())).collect();
+    wires[0].sql("BEGIN");
+    wires[1].write(|out| encode::query(b"SELECT 1", out));
+    waiting(&scene, 1);
+    assert_eq!(scene.target().user("other").sql("SELECT 1"), "1");
+    wires[0].sql("COMMIT");
+    wires[1].until_ready();
+    assert_eq!(connections(&scene, "app"), 1);
+}
+
+fn more_clients_than_allowed(major: Major) {
+    for (key, message) in [
+        (
+            "max_client_conn",
+            "no more connections allowed (max_client_conn)",
+        ),
+        (
+            "max_db_client_connections",
+            "client connections exceeded (max_db_client_connections)",
+        ),
+        (
+            "max_user_client_connections",
+            "client connections exceeded (max_user_client_connections)",
+        ),
+    ] {
+        let scene = transaction_mode(major, |config| config.set(key, 2));
+        let mut wires: Vec<Wire> = (0..2)
+            .map(|_| {
+                // The connection by which the harness looked whether anybody accepts counts until
+                // its end is noticed.
+                eventually("there is room", || {
+                    Wire::try_connect(&scene.target(), &[]).ok()
+                })
+            })
+            .collect();
+        let error = Wire::try_connect(&scene.target(), &[]).unwrap_err();
+        assert_eq!(
+            (error.severity.as_str(), error.message.as_str()),
+            ("FATAL", message)
+        );
+        for wire in &mut wires {
+            assert_eq!(wire.sql("SELECT 1"), ["1"]);
+        }
+        drop(wires);
+        eventually("there is room again", || {
+            Wire::try_connect(&scene.target(), &[]).ok()
+        });
+    }
+}
+
+fn a_minimum_is_kept(major: Major) {
+    let scene = transaction_mode(major, |config| {
+        config.set("min_pool_size", 3).set("server_lifetime", "1s")
+    });
+    scene.target().sql("SELECT 1");
+    eventually("three connections are open", || {
+        (connections(&scene, "app") == 3).then_some(())
+    });
+    // Also when they have been replaced because of their age.
+    thread::sleep(Duration::from_millis(1500));
+    eventually("three connections are open", || {
+        (connections(&scene, "app") == 3).then_some(())
+    });
+}
+
+fn idle_connections_are_closed(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("server_idle_timeout", "500ms"));
+    let mut wire = Wire::connect(&scene.target());
+    wire.sql("SELECT 1");
+    assert_eq!(connections(&scene, "app"), 1);
+    eventually("it is closed", || {
+        (connections(&scene, "app") == 0).then_some(())
+    });
+    assert_eq!(wire.sql("SELECT 1"), ["1"]);
+}
+
+fn old_connections_are_closed(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("server_lifetime", "500ms"));
+    let mut wire = Wire::connect(&scene.target());
+    let first = wire.sql("SELECT pg_backend_pid()");
+    eventually("another one serves", || {
+        (wire.sql("SELECT pg_backend_pid()") != first).then_some(())
+    });
+    // Never in the middle of a transaction.
+    wire.sql("BEGIN");
+    let pid = wire.sql("SELECT pg_backend_pid()");
+    thread::sleep(Duration::from_millis(700));
+    assert_eq!(wire.sql("SELECT pg_backend_pid()"), pid);
+    wire.sql("COMMIT");
+}
+
+fn a_dead_idle_connection_is_not_handed_out(major: Major) {
+    for way in [Way::Session, Way::Transaction] {
+        let scene = Scene::new(major, way);
+        for round in 0..5 {
+            // Some idle connections, and all of them are killed.
+            let wires: Vec<Wire> = (0..4)
+                .map(|_| {
+                    let mut wire = Wire::connect(&scene.target());
+                    wire.sql("SELECT 1");
+                    wire
+                })
+                .collect();
+            drop(wires);
+            let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                        WHERE datname = current_database() AND usename = 'app'";
+            eventually("all clients are gone", || {
+                let pool = scene.pooler().pool(&scene.database);
+                (pool.number("cl_active") == 0
+                    && pool.number("sv_active") + pool.number("sv_tested") == 0)
+                    .then_some(())
+            });
+            scene.admin(kill);
+            eventually("the server has closed them", || {
+                (connections(&scene, "app") == 0).then_some(())
+            });
+            let mut next = Wire::connect(&scene.target());
+            assert_eq!(
+                next.sql("SELECT 'fine'"),
+                ["fine"],
+                "{way:?}, round {round}"
+            );
+        }
+    }
+}
+
+fn modes_of_databases_and_users(major: Major) {
+    let scene = Scene::new(major, Way::Direct);
+    let config = Config::of(scene.cluster, &scene.database)
+        .database("jobs", scene.cluster)
+        .database_set("jobs", "dbname", scene.database.clone())
+        .database_set("jobs", "pool_mode", "session")
+        .user_set("other", "pool_mode", "session")
+        .set("default_pool_size", 2);
+    let pooler = Pooler::start(&config);
+    let keeps = |wire: &mut Wire| {
+        wire.sql("SET work_mem = '77MB'");
+        wire.sql("SHOW work_mem") == ["77MB"]
+    };
+    let target = pooler.target(&scene.database);
+    assert!(!keeps(&mut Wire::connect(&target)));
+    assert!(keeps(&mut Wire::connect(&target.database("jobs"))));
+    assert!(keeps(&mut Wire::connect(&target.user("other"))));
+    let modes: Vec<String> = pooler
+        .rows("SHOW POOLS")
+        .iter()
+        .filter(|row| row.text("database") != "pgweir")
+        .map(|row| {
+            format!(
+                "{} {} {}",
+                row.text("database"),
+                row.text("user"),
+                row.text("pool_mode")
+            )
+        })
+        .collect();
+    assert!(
+        modes.contains(&format!("{} app transaction", scene.database)),
+        "{modes:?}"
+    );
+    assert!(
+        modes.contains(&format!("{} other session", scene.database)),
+        "{modes:?}"
+    );
+    assert!(modes.contains(&"jobs app session".to_owned()), "{modes:?}");
+}
+
+fn statement_mode_refuses_transactions(major: Major) {
+    let scene = Scene::with(major, Way::Statement, |config| {
+        config.set("default_pool_size", 1)
+    });
+    scene.admin("CREATE TABLE kept (a int); GRANT ALL ON kept TO app");
+    for sql in [
+        "BEGIN",
+        "START TRANSACTION",
+        "BEGIN; INSERT INTO kept VALUES (1)",
+    ] {
+        let mut wire = Wire::connect(&scene.target());
+        wire.write(|out| encode::query(sql.as_bytes(), out));
+        let said = wire.rest();
+        let said = String::from_utf8_lossy(&said);
+        assert!(
+            said.contains("transaction blocks not allowed in statement pooling mode"),
+            "{sql}: {said}"
+        );
+        assert_eq!(scene.target().sql("SELECT count(*) FROM kept"), "0");
+    }
+    // A transaction that is whole in one query is fine.
+    let mut wire = Wire::connect(&scene.target());
+    wire.sql("BEGIN; INSERT INTO kept VALUES (1); COMMIT");
+    assert_eq!(wire.sql("SELECT count(*) FROM kept"), ["1"]);
+}
+
+/// Parse, Bind, Execute and Sync, or without Parse.
+fn execute(wire: &mut Wire, name: &str, sql: Option<&str>) -> Vec<String> {
+    wire.write(|out| {
+        if let Some(sql) = sql {
+            encode::parse(name.as_bytes(), sql.as_bytes(), &[], out);
+        }
+        encode::bind(b"", name.as_bytes(), &[], out);
+        encode::execute(b"", 0, out);
+        encode::sync(out);
+    });
+    let frames = wire.until_ready();
+    if let Some(error) = frames.iter().find(|frame| frame.tag == b'E') {
+        panic!("{name} {sql:?} {:?}", error.error());
+    }
+    frames
+        .iter()
+        .filter(|frame| frame.tag == b'D')
+        .map(|frame| frame.row().join("|"))
+        .collect()
+}
+
+const STATEMENTS: &str = "SELECT count(*) FROM pg_prepared_statements";
+
+fn prepared_statements_are_shared(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 1));
+    let mut wires: Vec<Wire> = (0..5).map(|_| Wire::connect(&scene.target())).collect();
+    for (number, wire) in wires.iter_mut().enumerate() {
+        // Names differ, the text does not.
+        assert_eq!(
+            execute(wire, &format!("mine{number}"), Some("SELECT 'same'")),
+            ["same"]
+        );
+    }
+    for (number, wire) in wires.iter_mut().enumerate() {
+        assert_eq!(execute(wire, &format!("mine{number}"), None), ["same"]);
+    }
+    assert_eq!(wires[0].sql(STATEMENTS), ["1"]);
+    // The text is the same, the types of the parameters are not.
+    let types = [23_u32, 25];
+    for (wire, kind) in wires.iter_mut().zip(types) {
+        wire.write(|out| {
+            encode::parse(b"typed", b"SELECT pg_typeof($1)", &kind.to_be_bytes(), out);
+            encode::bind(b"", b"typed", &[Some(b"1")], out);
+            encode::execute(b"", 0, out);
+            encode::sync(out);
+        });
+        let frames = wire.until_ready();
+        assert_eq!(
+            frames[2].row(),
+            [if kind == 23 { "integer" } else { "text" }]
+        );
+    }
+}
+
+fn prepared_statements_beyond_the_limit(major: Major) {
+    let scene = transaction_mode(major, |config| {
+        config
+            .set("default_pool_size", 1)
+            .set("max_prepared_statements", 5)
+    });
+    let mut wires: Vec<Wire> = (0..3).map(|_| Wire::connect(&scene.target())).collect();
+    for wire in &mut wires {
+        for number in 0..20 {
+            let sql = format!("SELECT {number}");
+            assert_eq!(
+                execute(wire, &format!("name{number}"), Some(&sql)),
+                [number.to_string()]
+            );
+        }
+    }
+    for number in [3, 17, 3, 0, 19, 11, 4] {
+        for wire in &mut wires {
+            assert_eq!(
+                execute(wire, &format!("name{number}"), None),
+                [number.to_string()]
+            );
+        }
+    }
+    let on_server: u32 = wires[0].sql(STATEMENTS)[0].parse().unwrap();
+    assert!(on_server <= 6, "{on_server}");
+    // More in one pipeline than the limit: all must be there at the same time.
+    wires[0].write(|out| {
+        for number in 0..20 {
+            encode::bind(b"", format!("name{number}").as_bytes(), &[], out);
+            encode::execute(b"", 0, out);
+        }
+        encode::sync(out);
+    });
+    let frames = wires[0].until_ready();
+    let rows: Vec<String> = frames
+        .iter()
+        .filter(|frame| frame.tag == b'D')
+        .map(|frame| frame.row().concat())
+        .collect();
+    assert_eq!(
+        rows,
+        (0..20).map(|number| number.to_string()).collect::<Vec<_>>()
+    );
+}
+
+fn prepared_statements_and_discard(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 1));
+    let mut first = Wire::connect(&scene.target());
+    let mut second = Wire::connect(&scene.target());
+    for discard in ["DISCARD ALL", "DEALLOCATE ALL", "DISCARD PLANS"] {
+        assert_eq!(
+            execute(&mut first, "name", Some("SELECT 'first'")),
+            ["first"]
+        );
+        assert_eq!(
+            execute(&mut second, "name", Some("SELECT 'second'")),
+            ["second"]
+        );
+        // It throws away what the server has for the other client, too; that one must not notice.
+        first.sql(discard);
+        assert_eq!(execute(&mut second, "name", None), ["second"], "{discard}");
+        for wire in [&mut first, &mut second] {
+            wire.write(|out| {
+                encode::close(b'S', b"name", out);
+                encode::sync(out);
+            });
+            wire.until_ready();
+        }
+    }
+}
+
+fn a_changed_table_is_prepared_again(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 1));
+    scene.admin("CREATE TABLE changing (a int); INSERT INTO changing VALUES (1); GRANT ALL ON changing TO app");
+    let mut wire = Wire::connect(&scene.target());
+    assert_eq!(
+        execute(&mut wire, "name", Some("SELECT * FROM changing")),
+        ["1"]
+    );
+    scene.admin("ALTER TABLE changing ADD b int");
+    wire.write(|out| {
+        encode::bind(b"", b"name", &[], out);
+        encode::execute(b"", 0, out);
+        encode::sync(out);
+    });
+    let frames = wire.until_ready();
+    // PostgreSQL itself says "cached plan must not change result type", now and for ever.
+    if let Some(error) = frames.iter().find(|frame| frame.tag == b'E') {
+        assert_eq!(error.error().sqlstate, "0A000");
+    }
+    let mut next = Wire::connect(&scene.target());
+    assert_eq!(
+        execute(&mut next, "name", Some("SELECT * FROM changing")),
+        ["1|NULL"]
+    );
+}
+
+fn settings_follow_the_client(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 2));
+    let zones = [
+        "Asia/Tokyo",
+        "America/New_York",
+        "Europe/Berlin",
+        "UTC",
+        "Asia/Kolkata",
+    ];
+    let mut wires: Vec<Wire> = zones
+        .iter()
+        .map(|_| Wire::connect(&scene.target()))
+        .collect();
+    for (wire, zone) in wires.iter_mut().zip(zones) {
+        wire.sql(&format!("SET TimeZone = '{zone}'"));
+    }
+    for _ in 0..5 {
+        for (wire, zone) in wires.iter_mut().zip(zones) {
+            wire.write(|out| encode::query(b"SELECT current_setting('TimeZone')", out));
+            let frames = wire.until_ready();
+            // Nothing but the answer: what was set to have it so is not the client's.
+            let tags: String = frames.iter().map(|frame| char::from(frame.tag)).collect();
+            assert_eq!(
+                (tags.as_str(), frames[1].row()),
+                ("TDCZ", vec![zone.to_owned()])
+            );
+        }
+    }
+    // In a failed or a rolled back transaction a setting does not last.
+    wires[0].sql("BEGIN");
+    wires[0].sql("SET TimeZone = 'Europe/Rome'");
+    wires[0].sql_error("SELECT 1/0");
+    wires[0].sql("ROLLBACK");
+    assert_eq!(wires[0].sql("SHOW TimeZone"), [zones[0]]);
+    wires[0].sql("RESET TimeZone");
+    assert_ne!(wires[0].sql("SHOW TimeZone"), [zones[0]]);
+    assert_eq!(wires[1].sql("SHOW TimeZone"), [zones[1]]);
+}
+
+fn a_bad_setting_of_the_startup_packet(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 1));
+    for (name, value) in [
+        ("TimeZone", "Nowhere/Nothing"),
+        ("client_encoding", "KLINGON"),
+        ("DateStyle", "Stardate"),
+    ] {
+        // It fails at the login or with the first query, and never affects others.
+        if let Ok(mut wire) = Wire::try_connect(&scene.target(), &[(name, value)]) {
+            wire.write(|out| encode::query(b"SELECT 1", out));
+            let said = wire.frame();
+            assert_eq!(said.tag, b'E', "{name}: {said:?}");
+        }
+        assert_eq!(scene.target().sql("SELECT 1"), "1");
+    }
+}
+
+fn connect_query_and_forced_user(major: Major) {
+    let cluster = pgweir_tests::Cluster::shared(major);
+    let database = cluster.database();
+    let config = Config::of(cluster, &database)
+        .database_set(&database, "user", "other")
+        .database_set(&database, "password", "other-secret")
+        .database_set(&database, "connect_query", "SET work_mem = '13MB'");
+    let pooler = Pooler::start(&config);
+    assert_eq!(
+        pooler
+            .target(&database)
+            .sql("SELECT current_user, current_setting('work_mem')"),
+        "other|13MB"
+    );
+}
+
+fn many_clients_and_few_connections(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 3));
+    let target = scene.target();
+    thread::scope(|scope| {
+        for client in 0..60 {
+            let target = target.clone();
+            scope.spawn(move || {
+                let mut wire = Wire::connect(&target);
+                for turn in 0..20 {
+                    let answer = format!("{client}|{turn}");
+                    assert_eq!(
+                        wire.sql(&format!("SELECT {client}, {turn}")),
+                        [answer.clone()]
+                    );
+                    let sql = format!("BEGIN; SELECT {client}, {turn}; COMMIT");
+                    assert_eq!(wire.sql(&sql), [answer]);
+                }
+            });
+        }
+    });
+    assert!(connections(&scene, "app") <= 3);
+}
+
+fn clients_of_all_workers_share_the_connections(major: Major) {
+    let scene = transaction_mode(major, |config| {
+        config.set("default_pool_size", 1).set("workers", 4)
+    });
+    // Clients on every worker, and one connection that goes from one to the other.
+    let mut wires: Vec<Wire> = (0..8).map(|_| Wire::connect(&scene.target())).collect();
+    let pid = wires[0].sql("SELECT pg_backend_pid()");
+    for _ in 0..20 {
+        for wire in &mut wires {
+            assert_eq!(wire.sql("SELECT pg_backend_pid()"), pid);
+        }
+    }
+    // All at once, and nobody starves.
+    for _ in 0..20 {
+        for wire in &mut wires {
+            wire.write(|out| encode::query(b"SELECT pg_backend_pid()", out));
+        }
+        for wire in &mut wires {
+            assert_eq!(wire.until_ready()[1].row(), pid);
+        }
+    }
+    for_a_while("no other connection is opened", || {
+        connections(&scene, "app") == 1
+    });
+}

@@ -4,7 +4,9 @@
 //! PostgreSQL itself proves that the test asks for the right thing.
 
 mod connect;
+mod console;
 mod drivers;
+mod lifecycle;
 mod misbehaviour;
 mod pools;
 mod protocol;

@@ -1,0 +1,215 @@
+//! Starting, signals, the command line.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use pgweir_tests::{Cluster, Config, Major, Outcome, Pooler, Room, Scene, Way, Wire, cases};
+use pgweir_wire::encode;
+
+cases! {
+    sighup_reloads: transaction;
+    sigterm_waits_for_clients;
+    sigint_waits_for_servers;
+    a_second_signal_ends_it;
+    sigquit_ends_it;
+    sigusr1_and_sigusr2_pause_and_resume: transaction;
+    a_limit_for_the_shutdown;
+    a_url_and_no_file;
+}
+
+fn ended(scene: &mut Scene) {
+    let status = scene
+        .pooler
+        .as_mut()
+        .expect("there is one")
+        .wait(Duration::from_secs(10));
+    assert!(status.success(), "{status}");
+}
+
+fn sighup_reloads(scene: &Scene) {
+    let mut wire = Wire::connect(&scene.target());
+    scene
+        .pooler()
+        .write(&Config::of(scene.cluster, &scene.database).set("default_pool_size", 9));
+    scene.pooler().signal(Signal::SIGHUP);
+    scene.pooler().logs("RELOAD");
+    assert_eq!(wire.sql("SELECT 1"), ["1"]);
+    let rows = scene.pooler().rows("SHOW CONFIG");
+    let row = rows
+        .iter()
+        .find(|row| row.text("key") == "default_pool_size")
+        .unwrap();
+    assert_eq!(row.text("value"), "9");
+}
+
+fn sigterm_waits_for_clients(major: Major) {
+    let mut scene = Scene::new(major, Way::Transaction);
+    let mut wire = Wire::connect(&scene.target());
+    scene.pooler().signal(Signal::SIGTERM);
+    scene
+        .pooler()
+        .logs("got SIGTERM, shutting down, waiting for all clients disconnect");
+    assert_eq!(wire.sql("SELECT 1"), ["1"]);
+    drop(wire);
+    ended(&mut scene);
+}
+
+fn sigint_waits_for_servers(major: Major) {
+    let mut scene = Scene::new(major, Way::Transaction);
+    let mut wire = Wire::connect(&scene.target());
+    wire.sql("BEGIN");
+    scene.pooler().signal(Signal::SIGINT);
+    scene
+        .pooler()
+        .logs("got SIGINT, shutting down, waiting for all servers connections to be released");
+    assert_eq!(wire.sql("SELECT 1"), ["1"]);
+    wire.write(|out| encode::query(b"COMMIT", out));
+    let said = wire.rest();
+    assert!(said.windows(6).any(|bytes| bytes == b"COMMIT"), "{said:?}");
+    ended(&mut scene);
+}
+
+fn a_second_signal_ends_it(major: Major) {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut scene = Scene::new(major, Way::Transaction);
+        let mut wire = Wire::connect(&scene.target());
+        wire.sql("BEGIN");
+        scene.pooler().signal(signal);
+        scene.pooler().logs("shutting down");
+        assert!(!scene.pooler.as_mut().unwrap().ended());
+        scene.pooler().signal(signal);
+        ended(&mut scene);
+        wire.rest();
+    }
+}
+
+fn sigquit_ends_it(major: Major) {
+    let mut scene = Scene::new(major, Way::Transaction);
+    let mut wire = Wire::connect(&scene.target());
+    wire.sql("BEGIN");
+    scene.pooler().signal(Signal::SIGQUIT);
+    ended(&mut scene);
+    wire.rest();
+}
+
+fn sigusr1_and_sigusr2_pause_and_resume(scene: &Scene) {
+    let mut wire = Wire::connect(&scene.target());
+    scene.pooler().signal(Signal::SIGUSR1);
+    scene.pooler().logs("pausing all activity");
+    wire.write(|out| encode::query(b"SELECT 'at last'", out));
+    wire.silent();
+    scene.pooler().signal(Signal::SIGUSR2);
+    assert_eq!(wire.until_ready()[1].row(), ["at last"]);
+}
+
+fn a_limit_for_the_shutdown(major: Major) {
+    let mut scene = Scene::with(major, Way::Transaction, |config| {
+        config.set("shutdown_timeout", "500ms")
+    });
+    let mut wire = Wire::connect(&scene.target());
+    wire.sql("BEGIN");
+    scene.pooler().signal(Signal::SIGTERM);
+    ended(&mut scene);
+    wire.rest();
+}
+
+fn a_url_and_no_file(major: Major) {
+    // The port is the one that pgweir has when nothing else is said: only one at a time.
+    let lock = fs::File::create(std::env::temp_dir().join("pgweir-test-6432.lock"));
+    let lock = lock.expect("a file in the directory for temporary files");
+    lock.lock().expect("locks work there");
+    if std::net::TcpStream::connect(("127.0.0.1", 6432)).is_ok() {
+        println!("skipped: somebody else listens on 6432");
+        return;
+    }
+    let cluster = Cluster::shared(major);
+    let database = cluster.database();
+    let url = format!(
+        "postgres://app:app-secret@127.0.0.1:{}/{database}",
+        cluster.port()
+    );
+    let pooler = Pooler::start_with_url(&url);
+    let target = pooler.target(&database);
+    assert_eq!(target.sql("SELECT current_user"), "app");
+    target
+        .password("wrong")
+        .psql("SELECT 1")
+        .check_failure("FATAL");
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let target = target.clone();
+            thread::spawn(move || target.sql("SELECT 1"))
+        })
+        .collect();
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), "1");
+    }
+}
+
+#[test]
+fn check_names_every_mistake() {
+    let room = Room::new("check");
+    let file = room.join("bad.toml");
+    fs::write(
+        &file,
+        "[pgweir]\nlisten_port = 99999\npool_mood = \"transaction\"\n\n[databases.shop]\nhosts = [\"db\"]\npool_size = \"x\"\n",
+    )
+    .unwrap();
+    let outcome = Outcome::of(Command::new(Pooler::program()).arg("check").arg(&file), "");
+    assert!(!outcome.success);
+    let said = outcome.stdout + &outcome.stderr;
+    for (line, key) in [(2, "listen_port"), (3, "pool_mood"), (7, "pool_size")] {
+        let place = format!("bad.toml:{line}: ");
+        assert!(
+            said.lines()
+                .any(|text| text.contains(&place) && text.contains(key)),
+            "{line} {key}\n{said}"
+        );
+    }
+    assert!(
+        said.contains("pool_mode"),
+        "a suggestion is missing\n{said}"
+    );
+    // It does not start with it either.
+    let outcome = Outcome::of(Command::new(Pooler::program()).arg(&file), "");
+    assert!(
+        !outcome.success && outcome.stderr.contains("bad.toml:2: "),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn check_is_content() {
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../config");
+    let room = Room::new("check");
+    let users = room.join("userlist.txt");
+    fs::write(&users, "\"postgres\" \"secret\"\n").unwrap();
+    for name in ["pgweir.toml", "minimal.toml", "reference.toml"] {
+        let text = fs::read_to_string(format!("{repository}/{name}")).unwrap();
+        let file = room.join(name);
+        fs::write(
+            &file,
+            text.replace("/etc/pgweir/userlist.txt", &users.display().to_string()),
+        )
+        .unwrap();
+        let outcome = Outcome::of(Command::new(Pooler::program()).arg("check").arg(&file), "");
+        outcome.check(name);
+    }
+}
+
+#[test]
+fn a_file_that_is_missing() {
+    for arguments in [
+        &["check", "/nowhere/pgweir.toml"][..],
+        &["/nowhere/pgweir.toml"],
+    ] {
+        let outcome = Outcome::of(Command::new(Pooler::program()).args(arguments), "");
+        outcome.check_failure("/nowhere/pgweir.toml");
+    }
+    assert!(!Outcome::of(&mut Command::new(Pooler::program()), "").success);
+    Outcome::of(Command::new(Pooler::program()).arg("--version"), "").check("--version");
+}

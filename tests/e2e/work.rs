@@ -277,7 +277,13 @@ fn listen_and_notify(scene: &Scene) {
 fn pgbench(scene: &Scene, protocol: &str) {
     scene.direct().pgbench("-i -s 1 -q");
     // In session mode, a client keeps its server connection: no more clients than connections.
-    let clients = if scene.way == Way::Session { 4 } else { 32 };
+    // And pgbench 15 prepares its statements with PQprepare, which stops all clients of a thread
+    // until it is answered: with more clients than connections it waits for a connection that
+    // another client of the same thread holds, for ever.
+    let clients = match (scene.way, protocol) {
+        (Way::Session, _) | (Way::Transaction, "prepared") => 4,
+        _ => 32,
+    };
     let transactions = 1600 / clients;
     let report = scene.target().pgbench(&format!(
         "-n -M {protocol} -c {clients} -j 2 -t {transactions} --max-tries=1"

@@ -16,6 +16,8 @@ use crate::settings::Settings;
 /// Longest Query that is held back until all of it is there, so that its text can be judged. A
 /// longer one counts as having done anything if it did not come in one piece.
 const QUERY_HELD_MAX: u64 = 64 * 1024;
+/// The same where only a RESET matters.
+const RESET_HELD_MAX: u64 = 1024;
 
 impl Client {
     /// One frame of a client that holds `server`.
@@ -97,7 +99,10 @@ impl Client {
             if verdict.sweeps {
                 server.swept = Some(server.replies.next_number());
             }
-        } else {
+        } else if !self.startup.is_empty() {
+            if text.is_none() && frame.len <= RESET_HELD_MAX {
+                return Outcome::More;
+            }
             entry.resets_all = text.is_some_and(effects::resets_all);
         }
         let number = server.replies.next_number();

@@ -173,6 +173,8 @@ fn s3_a_failed_parse_can_be_followed_by_a_good_one_at_once() {
     let mut other = desk.client(&[]);
     let seen = desk.ask(&mut other, synced(|out| run("b", "select 1", out)));
     assert!(has(&seen, "D ····1"), "{seen:?}");
+    let seen = desk.ask(&mut other, synced(|out| run("c", "syntax x", out)));
+    assert_eq!(tags(&seen), "EZ", "{seen:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use pgweir_session::{Refusal, Verdict};
 use pgweir_wire::encode;
 
 use crate::fake::Fake;
-use crate::pooled::words;
+use crate::words::words;
 
 /// A backend, and the clients that hold it in turn.
 pub struct Desk {

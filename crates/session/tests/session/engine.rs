@@ -496,12 +496,3 @@ impl Engine {
         Ok(Output::Done("DISCARD ALL".into()))
     }
 }
-
-/// Whether a statement gives rows, which Describe tells.
-pub fn gives_rows(command: Option<&str>) -> bool {
-    command.is_some_and(|command| {
-        command.starts_with("select")
-            || command.starts_with("show")
-            || command.starts_with("parsed")
-    })
-}

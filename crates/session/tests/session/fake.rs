@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use pgweir_wire::backend::Status;
 use pgweir_wire::{encode, frontend as message, header, tag::frontend};
 
-use crate::engine::{Block, CopyIn, Engine, Fault, Output, REPORTED, Values, fault, gives_rows};
+use crate::engine::{Block, CopyIn, Engine, Fault, Output, REPORTED, Values, fault};
 
 /// As in pqcomm.c: more than this is sent without having been asked for.
 const BUFFER: usize = 8192;
@@ -466,4 +466,13 @@ fn value(rest: &mut &[u8]) -> Vec<u8> {
     let (value, back) = back.split_at(len);
     *rest = back;
     value.to_vec()
+}
+
+/// Whether a statement gives rows, which Describe tells.
+fn gives_rows(command: Option<&str>) -> bool {
+    command.is_some_and(|command| {
+        command.starts_with("select")
+            || command.starts_with("show")
+            || command.starts_with("parsed")
+    })
 }

@@ -2,90 +2,14 @@
 //!
 //! All bytes are on their way for a random while and arrive cut at random places.
 
-use std::sync::Arc;
-
-use pgweir_session::{Batch, Client, Effects, Mode, Parameters, Rules, Server, Settings};
+use pgweir_session::{Batch, Client, Effects, Mode, Rules, Settings};
 use pgweir_session::{Statements, Verdict};
 
-use crate::fake::Fake;
+use crate::backend::Backend;
+use crate::keeper::Keeper;
 use crate::rng::Rng;
 use crate::script::Script;
-
-pub struct Backend {
-    pub fake: Fake,
-    pub server: Server,
-    /// On the way to the backend.
-    sent: Vec<u8>,
-    /// Read from the backend and not dealt with.
-    held: Vec<u8>,
-    leased: bool,
-}
-
-impl Backend {
-    pub fn new() -> Self {
-        let fake = Fake::new(&[]);
-        let mut base = Parameters::default();
-        for (name, value) in fake.reported() {
-            base.insert(name.as_bytes(), value.as_bytes());
-        }
-        Self {
-            server: Server::new(Arc::new(base)),
-            fake,
-            sent: Vec::new(),
-            held: Vec::new(),
-            leased: false,
-        }
-    }
-
-    /// S5: what the next client would find here.
-    pub fn check_clean(&mut self) {
-        // Copy data that came too late for its COPY, which the backend ignores.
-        let late = std::mem::take(&mut self.sent);
-        self.fake.feed(&late);
-        assert!(self.fake.output.is_empty());
-        let engine = &self.fake.engine;
-        assert!(
-            self.fake.is_idle(),
-            "the backend is busy: {}",
-            self.fake.place()
-        );
-        assert!(
-            engine.locks.is_empty(),
-            "a lock is left: {:?}",
-            engine.locks
-        );
-        assert!(engine.listening.is_empty(), "it still listens");
-        assert!(engine.temporary.is_empty(), "a temporary table is left");
-        assert!(engine.held.is_empty(), "a cursor is left");
-        for (name, prepared) in &engine.named {
-            assert!(!prepared.by_sql, "a statement of PREPARE is left");
-            assert!(
-                name.starts_with(b"pgweir_") && name[7..].iter().all(u8::is_ascii_digit),
-                "a statement is left under the name {:?}",
-                String::from_utf8_lossy(name)
-            );
-        }
-    }
-
-    /// Reads what nobody is there to see.
-    fn read_all(&mut self) {
-        let mut to_client = Batch::new();
-        self.held.append(&mut self.fake.output);
-        let consumed = self
-            .server
-            .handle_replies(&self.held, None, &mut to_client)
-            .expect("the backend keeps to the protocol");
-        self.held.drain(..consumed);
-    }
-
-    /// Sends requests of ours and waits for their answers.
-    fn exchange(&mut self, batch: &Batch) {
-        let mut bytes = std::mem::take(&mut self.sent);
-        batch.copy_after(&[], 0, &mut bytes);
-        self.fake.feed(&bytes);
-        self.read_all();
-    }
-}
+use crate::words::difference;
 
 struct Peer {
     script: Script,
@@ -100,15 +24,30 @@ struct Peer {
     waiting: bool,
     hold_back: bool,
     over: bool,
+    /// Its backend died.
+    lost: bool,
     /// Goes without a word after so many bytes.
     vanishes_after: Option<usize>,
     judged: usize,
 }
 
+/// How a run is made.
+#[derive(Clone, Copy)]
+pub struct Way {
+    pub mode: Mode,
+    /// Clients that go without a word, in a hundred.
+    pub vanishing: u64,
+    /// Backends that die with a client on them, in ten thousand steps.
+    pub dying: u64,
+}
+
 pub struct Pooled<'a> {
     rng: &'a mut Rng,
+    way: Way,
+    keeper: Box<dyn Keeper>,
     peers: Vec<Peer>,
-    pub backends: Vec<Backend>,
+    /// By place.
+    backends: Vec<Backend>,
     statements: Statements,
     max_prepared: usize,
 }
@@ -123,15 +62,16 @@ enum Action {
 }
 
 impl<'a> Pooled<'a> {
-    pub fn new(rng: &'a mut Rng, scripts: &[Script], backends: usize, vanishing: bool) -> Self {
+    pub fn new(rng: &'a mut Rng, scripts: &[Script], keeper: Box<dyn Keeper>, way: Way) -> Self {
         let mut peers = Vec::new();
         for script in scripts {
             let pairs = script.startup.iter();
             let startup = Settings::new(pairs.map(|(n, v)| (n.as_bytes(), v.as_bytes())));
             let bytes: usize = script.bursts.iter().map(|burst| burst.bytes.len()).sum();
+            let vanishes = rng.percent(way.vanishing);
             peers.push(Peer {
                 script: script.clone(),
-                client: Client::new(Mode::Transaction, startup),
+                client: Client::new(way.mode, startup),
                 burst: 0,
                 written: 0,
                 wire: Vec::new(),
@@ -141,13 +81,16 @@ impl<'a> Pooled<'a> {
                 waiting: false,
                 hold_back: false,
                 over: false,
-                vanishes_after: (vanishing && rng.percent(50)).then(|| rng.below(bytes)),
+                lost: false,
+                vanishes_after: vanishes.then(|| rng.below(bytes)),
                 judged: 0,
             });
         }
         Self {
             peers,
-            backends: (0..backends).map(|_| Backend::new()).collect(),
+            way,
+            keeper,
+            backends: Vec::new(),
             statements: Statements::new(rng.next()),
             max_prepared: 1 + rng.below(6),
             rng,
@@ -156,11 +99,24 @@ impl<'a> Pooled<'a> {
 
     /// Runs until every client has had its answers.
     pub fn run(&mut self) {
+        let mut patience = 1000;
         loop {
+            let waiting = self.peers.iter().filter(|peer| peer.waiting).count();
+            self.keeper.check(waiting);
             let actions = self.actions();
-            if actions.is_empty() {
+            if actions.is_empty() && (!self.keeper.is_busy() || patience == 0) {
                 self.check_end();
                 break;
+            }
+            if actions.is_empty() || self.rng.percent(3) {
+                patience -= usize::from(actions.is_empty());
+                if let Some(place) = self.keeper.happen(self.rng) {
+                    self.open(place);
+                }
+                continue;
+            }
+            if self.rng.next() % 10_000 < self.way.dying {
+                self.die();
             }
             let action = actions[self.rng.below(actions.len())];
             self.perform(action);
@@ -175,8 +131,30 @@ impl<'a> Pooled<'a> {
             self.check(number);
         }
         for backend in &mut self.backends {
-            assert!(!backend.leased);
             backend.check_clean();
+        }
+    }
+
+    fn open(&mut self, place: usize) {
+        while self.backends.len() <= place {
+            self.backends.push(Backend::new());
+        }
+        self.backends[place] = Backend::new();
+    }
+
+    /// A backend dies while a client holds it; what it said last may get lost.
+    fn die(&mut self) {
+        let held: Vec<usize> = self.peers.iter().filter_map(|peer| peer.lease).collect();
+        if held.is_empty() {
+            return;
+        }
+        let place = self.rng.pick(&held);
+        let fake = &mut self.backends[place].fake;
+        fake.dead = true;
+        let len = fake.output.len();
+        fake.output.truncate(self.rng.below(len + 1));
+        if let Some(peer) = self.peers.iter_mut().find(|peer| peer.lease == Some(place)) {
+            peer.lost = true;
         }
     }
 
@@ -200,7 +178,7 @@ impl<'a> Pooled<'a> {
     fn check(&self, number: usize) {
         let peer = &self.peers[number];
         let expected = &peer.script.answers;
-        let vanished = peer.vanishes_after.is_some();
+        let vanished = peer.vanishes_after.is_some() || peer.lost;
         let seen = &peer.received[..];
         let enough = if vanished {
             expected.starts_with(seen)
@@ -228,7 +206,7 @@ impl<'a> Pooled<'a> {
             if !peer.wire.is_empty() && !peer.waiting && !peer.hold_back {
                 actions.push(Action::Judge(number));
             }
-            if peer.waiting && self.backends.iter().any(|backend| !backend.leased) {
+            if peer.waiting && self.keeper.is_handed(number) {
                 actions.push(Action::Attach(number));
             }
         }
@@ -241,7 +219,8 @@ impl<'a> Pooled<'a> {
             if !backend.sent.is_empty() && !backend.fake.dead {
                 actions.push(Action::Deliver(number));
             }
-            if !backend.fake.output.is_empty() || (backend.fake.dead && backend.leased) {
+            let leased = self.peers.iter().any(|peer| peer.lease == Some(number));
+            if !backend.fake.output.is_empty() || (backend.fake.dead && leased) {
                 actions.push(Action::Answer(number));
             }
         }
@@ -279,7 +258,8 @@ impl<'a> Pooled<'a> {
             }
             Action::Attach(number) => {
                 self.peers[number].waiting = false;
-                self.attach(number);
+                let place = self.keeper.collect(self.rng, number);
+                self.attach(number, place);
                 if !self.peers[number].hold_back {
                     let input = std::mem::take(&mut self.peers[number].held);
                     self.judge(number, input);
@@ -295,12 +275,11 @@ impl<'a> Pooled<'a> {
         }
     }
 
-    /// A free backend becomes the client's.
-    fn attach(&mut self, number: usize) {
-        let free: Vec<usize> = (0..self.backends.len())
-            .filter(|&backend| !self.backends[backend].leased)
-            .collect();
-        let place = free[self.rng.below(free.len())];
+    /// A backend becomes the client's.
+    fn attach(&mut self, number: usize, place: usize) {
+        if self.backends.len() <= place {
+            self.open(place);
+        }
         let backend = &mut self.backends[place];
         let peer = &mut self.peers[number];
         let mut to_server = Batch::new();
@@ -309,7 +288,6 @@ impl<'a> Pooled<'a> {
             .client
             .attach(&mut backend.server, &rules, &mut to_server);
         to_server.copy_after(&[], 0, &mut backend.sent);
-        backend.leased = true;
         peer.lease = Some(place);
     }
 
@@ -337,11 +315,13 @@ impl<'a> Pooled<'a> {
             at += consumed;
             match verdict {
                 Verdict::More => break,
-                Verdict::NeedsServer if self.backends.iter().all(|backend| backend.leased) => {
-                    self.peers[number].waiting = true;
-                    break;
-                }
-                Verdict::NeedsServer => self.attach(number),
+                Verdict::NeedsServer => match self.keeper.take(self.rng, number) {
+                    Some(place) => self.attach(number, place),
+                    None => {
+                        self.peers[number].waiting = true;
+                        break;
+                    }
+                },
                 Verdict::Terminate | Verdict::Refused(_) => panic!("{verdict:?}"),
             }
             if self.peers[number].hold_back {
@@ -380,10 +360,9 @@ impl<'a> Pooled<'a> {
             self.peers[number].script.log.join("\n")
         );
         if backend.fake.dead && backend.fake.output.is_empty() {
-            self.backends[place] = Backend::new();
             self.peers[number].lease = None;
             self.peers[number].over = true;
-            return;
+            return self.discard(place);
         }
         let peer = &mut self.peers[number];
         peer.next_burst();
@@ -399,18 +378,29 @@ impl<'a> Pooled<'a> {
         let peer = &mut self.peers[number];
         let Some(place) = peer.lease else { return };
         let backend = &mut self.backends[place];
-        if peer.hold_back || !backend.server.at_boundary() {
+        if self.way.mode == Mode::Session || peer.hold_back || !backend.server.at_boundary() {
             return;
         }
         assert_eq!(backend.server.owed(), 0, "S2");
         peer.lease = None;
-        backend.leased = false;
-        if backend.server.left().has(Effects::FOR_GOOD) {
-            *backend = Backend::new();
-        } else if !backend.server.left().is_none() {
+        let left = backend.server.left();
+        if left.has(Effects::FOR_GOOD) || backend.fake.dead {
+            return self.discard(place);
+        }
+        if !left.is_none() {
             self.clean(place);
         }
+        self.give_back(place);
+    }
+
+    fn give_back(&mut self, place: usize) {
         self.backends[place].check_clean();
+        self.keeper.release(place, true);
+    }
+
+    fn discard(&mut self, place: usize) {
+        self.backends[place] = Backend::new();
+        self.keeper.release(place, false);
     }
 
     fn clean(&mut self, place: usize) {
@@ -434,15 +424,15 @@ impl<'a> Pooled<'a> {
     fn vanish(&mut self, number: usize) {
         let peer = &mut self.peers[number];
         peer.over = true;
-        peer.waiting = false;
+        if std::mem::take(&mut peer.waiting) {
+            self.keeper.leave(number);
+        }
         let Some(place) = peer.lease.take() else {
             return;
         };
         let backend = &mut self.backends[place];
-        backend.leased = false;
-        if !backend.server.takes_requests() {
-            *backend = Backend::new();
-            return;
+        if !backend.server.takes_requests() || backend.fake.dead {
+            return self.discard(place);
         }
         if !backend.server.can_clean() {
             let mut batch = Batch::new();
@@ -450,10 +440,10 @@ impl<'a> Pooled<'a> {
             backend.exchange(&batch);
         }
         if backend.fake.dead || !backend.server.can_clean() {
-            *backend = Backend::new();
-        } else {
-            self.clean(place);
+            return self.discard(place);
         }
+        self.clean(place);
+        self.give_back(place);
     }
 }
 
@@ -484,34 +474,4 @@ fn rules(statements: &Statements, max_prepared: usize) -> Rules<'_> {
         max_packet_size: u32::MAX,
         max_prepared_statements: max_prepared,
     }
-}
-
-/// Where two streams of a server part.
-fn difference(expected: &[u8], seen: &[u8]) -> String {
-    let (expected, seen) = (words(expected), words(seen));
-    let pairs = expected.iter().zip(&seen);
-    let same = pairs.take_while(|(a, b)| a == b).count();
-    let from = same.saturating_sub(8);
-    let part = |all: &[String]| all[from..all.len().min(same + 6)].join("\n");
-    format!(
-        "-- {from} frames are the same\n-- expected\n{}\n-- saw\n{}",
-        part(&expected),
-        part(&seen)
-    )
-}
-
-/// Frames of a server in words, one to a line.
-pub fn words(mut bytes: &[u8]) -> Vec<String> {
-    let mut out = Vec::new();
-    while let Ok(Some(head)) = pgweir_wire::header(bytes, u32::MAX) {
-        let len = (head.frame_len() as usize).min(bytes.len());
-        let body = String::from_utf8_lossy(&bytes[5..len]).replace('\0', "·");
-        let body: String = body.chars().filter(|c| !c.is_control()).take(120).collect();
-        out.push(format!("{} {body}", char::from(head.tag)));
-        bytes = &bytes[len..];
-    }
-    if !bytes.is_empty() {
-        out.push(format!("{} bytes more", bytes.len()));
-    }
-    out
 }

@@ -131,7 +131,7 @@ as_ops() { PGPASSWORD=ops psql -X -h 127.0.0.1 -p "$port" -U ops -d pgweir "$@";
 
 echo
 echo "pgbench: 50 clients on 10 server connections, with prepared statements, for 5 seconds"
-pgbench -n -M prepared -c 50 -j 2 -T 5 -h 127.0.0.1 -p "$port" -U demo shop >"$room/pgbench.log" 2>&1 &
+pgbench -n -S -M prepared -c 50 -j 2 -T 5 -h 127.0.0.1 -p "$port" -U demo shop >"$room/pgbench.log" 2>&1 &
 bench=$!
 for _ in 1 2; do
     sleep 2

@@ -3,12 +3,17 @@
 //! Most behaviours are also tested without pgweir (`…::direct::…`): that a program works with
 //! PostgreSQL itself proves that the test asks for the right thing.
 
+mod auth;
 mod connect;
 mod console;
 mod drivers;
+mod failure;
+mod large;
 mod lifecycle;
 mod misbehaviour;
 mod pools;
 mod protocol;
+mod replication;
+mod tls;
 mod tokio_postgres;
 mod work;

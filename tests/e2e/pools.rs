@@ -598,7 +598,7 @@ fn many_clients_and_few_connections(major: Major) {
                     let answer = format!("{client}|{turn}");
                     assert_eq!(
                         wire.sql(&format!("SELECT {client}, {turn}")),
-                        [answer.clone()]
+                        std::slice::from_ref(&answer)
                     );
                     let sql = format!("BEGIN; SELECT {client}, {turn}; COMMIT");
                     assert_eq!(wire.sql(&sql), [answer]);

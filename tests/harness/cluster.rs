@@ -119,7 +119,7 @@ impl Cluster {
             format!("{}{HBA}", options.hba),
         )
         .expect("ours");
-        cluster.own();
+        own(&cluster.room);
         cluster.bring_up();
         cluster
     }
@@ -130,6 +130,7 @@ impl Cluster {
     /// If it does not come up.
     pub fn standby(&self) -> Self {
         let room = Room::new("pg");
+        own(&room);
         let data = room.join("data");
         let label = room.join("label");
         let (begin, end) = match self.major.number() {
@@ -152,13 +153,14 @@ impl Cluster {
             fs::remove_file(data.join(name)).expect("a running server has it");
         }
         fs::write(data.join("standby.signal"), "").expect("ours");
+        // In the file that ALTER SYSTEM writes, so that `follow` can change it.
         let primary = format!(
-            "primary_conninfo=host={} port={} user=postgres",
+            "primary_conninfo = 'host={} port={} user=postgres'\n",
             self.socket().display(),
             self.port
         );
-        let mut settings = self.settings.clone();
-        settings.push(primary);
+        fs::write(data.join("postgresql.auto.conf"), primary).expect("ours");
+        let settings = self.settings.clone();
         let mut standby = Self {
             major: self.major,
             room,
@@ -166,9 +168,22 @@ impl Cluster {
             settings,
             process: Mutex::new(None),
         };
-        standby.own();
+        own(&standby.room);
         standby.bring_up();
         standby
+    }
+
+    /// Makes a standby stream from somewhere else; libpq's keywords and values say from where.
+    ///
+    /// # Panics
+    /// If it does not accept them.
+    pub fn follow(&self, conninfo: &str) {
+        let quoted = conninfo.replace('\'', "''");
+        self.admin(
+            "postgres",
+            &format!("ALTER SYSTEM SET primary_conninfo = '{quoted}'"),
+        );
+        self.admin("postgres", "SELECT pg_reload_conf()");
     }
 
     fn offer_tls(&mut self) {
@@ -184,12 +199,6 @@ impl Cluster {
         fs::copy(made.authority(), self.data().join("root.crt")).expect("ours");
         self.settings
             .extend(["ssl=on".to_owned(), "ssl_ca_file=root.crt".to_owned()]);
-    }
-
-    fn own(&self) {
-        if let Some(user) = unprivileged() {
-            give_to(self.room.path(), user.uid.as_raw(), user.gid.as_raw());
-        }
     }
 
     /// Starts on a free port; on another if somebody took that one meanwhile.
@@ -434,6 +443,13 @@ impl Drop for Cluster {
     }
 }
 
+/// Gives a room to the user that PostgreSQL runs under.
+fn own(room: &Room) {
+    if let Some(user) = unprivileged() {
+        give_to(room.path(), user.uid.as_raw(), user.gid.as_raw());
+    }
+}
+
 /// The end of a long text.
 pub(crate) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
@@ -455,9 +471,7 @@ fn template(major: Major) -> PathBuf {
     once(&format!("data-{version}-{:x}", fingerprint()), |path| {
         let room = Room::new("template");
         let data = room.join("data");
-        if let Some(user) = unprivileged() {
-            give_to(room.path(), user.uid.as_raw(), user.gid.as_raw());
-        }
+        own(&room);
         let as_server = |program: &str| {
             let mut command = Command::new("setpriv");
             without_libpq_variables(&mut command);

@@ -379,6 +379,30 @@ impl Wire {
         }
     }
 
+    /// All frames up to ReadyForQuery, from a server that may go away.
+    ///
+    /// # Errors
+    /// If the connection ends before.
+    pub fn answer(&mut self) -> std::io::Result<Vec<Frame>> {
+        let mut frames = Vec::new();
+        loop {
+            while !self.has_whole_frame() {
+                if self.read_more()? == 0 {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
+            }
+            frames.push(self.frame());
+            if frames.last().is_some_and(|frame| frame.tag == b'Z') {
+                return Ok(frames);
+            }
+        }
+    }
+
+    fn has_whole_frame(&self) -> bool {
+        let header = pgweir_wire::header(&self.buffer, u32::MAX).expect("a good length");
+        header.is_some_and(|header| self.buffer.len() as u64 >= header.frame_len())
+    }
+
     /// Sends a simple query, and takes everything up to ReadyForQuery.
     ///
     /// # Panics

@@ -1,4 +1,6 @@
 //! What operators do with psql in the database `pgweir`.
+//!
+//! Long because it is a list of cases that have little to do with each other.
 
 use std::thread;
 use std::time::Duration;
@@ -22,9 +24,6 @@ cases! {
     set_and_show_config: transaction;
     reload: transaction;
     extended_protocol: transaction;
-    shutdown;
-    shutdown_that_waits_for_servers;
-    shutdown_that_waits_for_clients;
 }
 
 /// Names of columns by SHOW, as monitoring programs expect them; ours may follow.
@@ -505,56 +504,4 @@ fn extended_protocol(scene: &Scene) {
     let frames = wire.until_ready();
     let tags: String = frames.iter().map(|frame| char::from(frame.tag)).collect();
     assert_eq!(tags, "12TDCZ");
-}
-
-fn shutdown(major: Major) {
-    let mut scene = Scene::new(major, Way::Transaction);
-    let mut wire = Wire::connect(&scene.target());
-    wire.sql("BEGIN");
-    let mut console = Wire::connect(&scene.pooler().console());
-    console.write(|out| encode::query(b"SHUTDOWN", out));
-    console.rest();
-    wire.rest();
-    assert!(ended(&mut scene).success());
-}
-
-fn ended(scene: &mut Scene) -> std::process::ExitStatus {
-    scene
-        .pooler
-        .as_mut()
-        .expect("there is one")
-        .wait(Duration::from_secs(10))
-}
-
-fn shutdown_that_waits_for_servers(major: Major) {
-    let mut scene = Scene::new(major, Way::Transaction);
-    let mut busy = Wire::connect(&scene.target());
-    let mut idle = Wire::connect(&scene.target());
-    busy.sql("BEGIN");
-    scene.pooler().ask("SHUTDOWN WAIT_FOR_SERVERS");
-    assert_eq!(busy.sql("SELECT 'not yet'"), ["not yet"]);
-    assert!(!scene.pooler.as_mut().unwrap().ended());
-    // Those without a transaction get no new one.
-    let _ = idle.try_send(b"Q\0\0\0\x0dSELECT 1\0");
-    assert!(String::from_utf8_lossy(&idle.rest()).contains("server shutting down"));
-    busy.write(|out| encode::query(b"COMMIT", out));
-    let said = busy.rest();
-    assert!(said.windows(6).any(|bytes| bytes == b"COMMIT"), "{said:?}");
-    assert!(ended(&mut scene).success());
-}
-
-fn shutdown_that_waits_for_clients(major: Major) {
-    let mut scene = Scene::new(major, Way::Transaction);
-    let mut wire = Wire::connect(&scene.target());
-    scene.pooler().ask("SHUTDOWN WAIT_FOR_CLIENTS");
-    for _ in 0..3 {
-        assert_eq!(wire.sql("SELECT 'not yet'"), ["not yet"]);
-    }
-    assert!(!scene.pooler.as_mut().unwrap().ended());
-    assert!(
-        std::net::TcpStream::connect(("127.0.0.1", scene.pooler().port())).is_err(),
-        "nobody new gets in"
-    );
-    drop(wire);
-    assert!(ended(&mut scene).success());
 }

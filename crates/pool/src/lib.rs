@@ -15,6 +15,7 @@
 mod action;
 mod caps;
 mod control;
+mod grow;
 mod limits;
 mod pool;
 mod pools;

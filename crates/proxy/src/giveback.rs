@@ -214,7 +214,7 @@ async fn answered(worker: &Rc<Worker>, conn: &mut ServerConn) -> std::io::Result
             return std::task::Poll::Ready(Ok(()));
         }
         let mut scratch = worker.scratch.borrow_mut();
-        match crate::relay::drain_idle(conn, cx, &mut scratch) {
+        match crate::reading::drain_idle(conn, cx, &mut scratch) {
             Err(reason) => std::task::Poll::Ready(Err(std::io::Error::other(reason))),
             Ok(()) if conn.session.owed() == 0 => std::task::Poll::Ready(Ok(())),
             Ok(()) => std::task::Poll::Pending,

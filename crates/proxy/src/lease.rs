@@ -91,3 +91,57 @@ impl Leased {
         (self.conn, self.guard)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pgweir_config::Config;
+    use pgweir_pool::{Action, ClientId, Kind, Limits, PoolKey, Take, WorkerId};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::shared::{Shared, Users};
+    use crate::tls::Tls;
+
+    #[test]
+    fn x5_a_dropped_lease_comes_back_as_broken() {
+        let config = Config::default();
+        let tls = Tls::load(&config.settings).expect("nothing to load");
+        let (mail, _mailbox) = mpsc::unbounded_channel();
+        let (orders, _) = mpsc::unbounded_channel();
+        let shared = Shared::new(Arc::new(config), Users::default(), tls, vec![mail], orders);
+        let worker = Worker::new(WorkerId(0), Arc::clone(&shared));
+        let key = PoolKey {
+            database: "d".into(),
+            user: "u".into(),
+            host: "h".into(),
+            kind: Kind::Normal,
+        };
+        let now = Instant::now();
+        let lease = {
+            let mut pools = shared.pools.lock();
+            let pool = pools.pool(&key, &Limits::default());
+            let taken = pools.take(pool, WorkerId(0), ClientId(1), now);
+            assert!(matches!(taken, Take::Wait(_)));
+            let Some(Action::Open(permit)) = pools.next_action() else {
+                panic!("no permit")
+            };
+            pools.opened(permit, now);
+            let Some(Action::Hand { lease, .. }) = pools.next_action() else {
+                panic!("no lease")
+            };
+            lease
+        };
+        assert!(!shared.pools.lock().quiescent(None));
+        drop(Guard::new(lease, worker));
+        let pools = shared.pools.lock();
+        assert!(pools.quiescent(None), "the slot is free again");
+        let id = pools.find(&key).expect("the pool is still there");
+        assert_eq!(
+            pools.counts(id, now).idle,
+            0,
+            "and nobody gets the connection"
+        );
+    }
+}

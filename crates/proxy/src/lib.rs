@@ -10,6 +10,7 @@
 //! - **X4** An error in one connection ends that connection only.
 //! - **X5** A lease dropped by a dying task comes back as broken.
 
+pub mod averages;
 pub mod cancel;
 pub mod client;
 pub mod connect;
@@ -19,7 +20,9 @@ pub mod lease;
 pub mod listen;
 pub mod log;
 pub mod login;
+pub mod mail;
 pub mod passthrough;
+mod reading;
 pub mod relay;
 pub mod reload;
 pub mod report;

@@ -1,25 +1,30 @@
 //! From the first byte of a connection to its first ReadyForQuery.
 
+mod exchange;
+mod grant;
+mod wish;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pgweir_auth::{ChannelBinding, Exchange, Message, Method, Reply, Request, Start, Step};
-use pgweir_config::AuthType;
 use pgweir_pool::Kind;
-use pgweir_session::{Client, Mode, Settings};
+use pgweir_session::{Client, Mode};
 use pgweir_wire::backend::Status;
-use pgweir_wire::startup::{self, Packet, Startup};
-use pgweir_wire::{encode, frontend, header, tag};
+use pgweir_wire::encode;
+use pgweir_wire::startup::{self, Packet};
 use tokio::time::Instant;
 
-use crate::client::{ClientShared, ClientState, Grant, Login, Peer};
+use self::exchange::authenticate;
+use self::grant::first_server;
+pub use self::grant::slot;
+use self::wish::{Wish, wish};
+use crate::client::{ClientShared, Login, Peer};
 use crate::console::Console;
-use crate::lease::{Guard, Leased};
 use crate::passthrough::Passthrough;
 use crate::relay::{Relay, Seat};
 use crate::report::Report;
 use crate::stream::Stream;
-use crate::worker::{Taken, Worker};
+use crate::worker::Worker;
 
 /// A client that may go on.
 pub enum Ready {
@@ -79,19 +84,6 @@ impl Conversation {
     }
 }
 
-/// What a startup packet asks for.
-struct Wish {
-    version: u32,
-    user: String,
-    database: String,
-    replication: Option<&'static str>,
-    settings: Settings,
-    /// As they came, for a replication connection.
-    parameters: Vec<(Vec<u8>, Vec<u8>)>,
-    application_name: String,
-    unsupported: Vec<Vec<u8>>,
-}
-
 /// Logs a client in.
 ///
 /// # Errors
@@ -131,11 +123,22 @@ pub async fn run(
         return console(worker, client, conversation, &wish).await;
     }
     let conversation = authenticate(worker, conversation, &wish).await?;
-    // Only after the password: who may not log in learns nothing of what databases there are.
-    let kind = if wish.replication.is_some() {
-        Kind::Dedicated
-    } else {
-        Kind::Normal
+    let (conversation, seat) = seat(worker, conversation, &wish)?;
+    if wish.replication.is_some() {
+        let Conversation { stream, buffer, .. } = conversation;
+        let client = Rc::clone(client);
+        let passthrough = Passthrough::new(client, stream, buffer, seat, wish.parameters);
+        return Ok(Box::new(Ready::Replication(Box::new(passthrough))));
+    }
+    welcome(worker, client, conversation, &wish, seat).await
+}
+
+/// A place for a client that has proved who it is. Only now: who may not log in learns nothing of
+/// what databases there are.
+fn seat(worker: &Worker, conversation: Conversation, wish: &Wish) -> Outcome<(Conversation, Seat)> {
+    let kind = match wish.replication {
+        Some(_) => Kind::Dedicated,
+        None => Kind::Normal,
     };
     let Some(pool) = worker.shared.pool(&wish.database, &wish.user, kind) else {
         let text = format!("no such database: {}", wish.database);
@@ -151,26 +154,28 @@ pub async fn run(
     }
     let stats = worker.shared.stats_of(&wish.database, worker.id);
     stats.logged_in();
-    if wish.replication.is_some() {
-        let Conversation { stream, buffer, .. } = conversation;
-        let parameters = wish.parameters;
-        let passthrough = Passthrough::new(
-            Rc::clone(client),
-            stream,
-            buffer,
-            pool,
-            parameters,
-            admission,
-        );
-        return Ok(Box::new(Ready::Replication(Box::new(passthrough))));
-    }
-    let mode = mode(&worker.shared.config.load(), &wish);
+    let seat = Seat {
+        pool,
+        stats,
+        admission,
+    };
+    Ok((conversation, seat))
+}
+
+/// Tells the client what its server reports, and that it may begin.
+async fn welcome(
+    worker: &Rc<Worker>,
+    client: &Rc<ClientShared>,
+    mut conversation: Conversation,
+    wish: &Wish,
+    seat: Seat,
+) -> Outcome<Box<Ready>> {
+    let mode = mode(&worker.shared.config.load(), wish);
     let session = Client::new(mode, wish.settings.clone());
-    let mut conversation = conversation;
-    let known = worker.shared.welcome.lock().get(&pool).cloned();
+    let known = worker.shared.welcome.lock().get(&seat.pool).cloned();
     let base = match known {
         Some(base) => base,
-        None => match first_server(worker, client, pool, deadline).await {
+        None => match first_server(worker, client, seat.pool, conversation.deadline).await {
             Ok(leased) => {
                 let base = Arc::clone(leased.conn.session.base());
                 worker.give_back(*leased, std::time::Instant::now());
@@ -188,11 +193,6 @@ pub async fn run(
     encode::ready(Status::Idle, &mut out);
     conversation.send(&out).await?;
     let Conversation { stream, buffer, .. } = conversation;
-    let seat = Seat {
-        pool,
-        stats,
-        admission,
-    };
     let (worker, client) = (Rc::clone(worker), Rc::clone(client));
     let relay = Relay::new(worker, client, stream, session, buffer, seat);
     Ok(Box::new(Ready::Session(Box::new(relay))))
@@ -336,277 +336,6 @@ async fn encrypt(
             Err(Failure::Silent("TLS handshake failed"))
         }
     }
-}
-
-fn wish(startup: &Startup<'_>, ignored: &[String]) -> Result<Wish, Report> {
-    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let mut wish = Wish {
-        version: startup.version,
-        user: String::new(),
-        database: String::new(),
-        replication: None,
-        settings: Settings::default(),
-        parameters: Vec::new(),
-        application_name: String::new(),
-        unsupported: Vec::new(),
-    };
-    let text = |value: &[u8]| {
-        String::from_utf8(value.to_vec())
-            .map_err(|_| Report::new("08P01", "user and database names must be encoded in UTF-8"))
-    };
-    for (name, value) in startup.parameters() {
-        match name {
-            b"user" => wish.user = text(value)?,
-            b"database" => wish.database = text(value)?,
-            b"replication" => {
-                wish.replication = replication(value)?;
-                wish.parameters.push((name.to_vec(), value.to_vec()));
-            }
-            b"options" => {
-                let options = startup::options(value)
-                    .map_err(|error| Report::new("08P01", error.to_string()))?;
-                pairs.extend(options);
-                wish.parameters.push((name.to_vec(), value.to_vec()));
-            }
-            name if name.starts_with(b"_pq_.") => wish.unsupported.push(name.to_vec()),
-            name => {
-                pairs.push((name.to_vec(), value.to_vec()));
-                wish.parameters.push((name.to_vec(), value.to_vec()));
-            }
-        }
-    }
-    if wish.user.is_empty() {
-        return Err(Report::new("28000", "no username supplied"));
-    }
-    if wish.user.len() > 127 {
-        return Err(Report::new("08P01", "username too long"));
-    }
-    if wish.database.is_empty() {
-        wish.database.clone_from(&wish.user);
-    }
-    pairs.retain(|(name, _)| {
-        !ignored
-            .iter()
-            .any(|other| other.as_bytes().eq_ignore_ascii_case(name))
-    });
-    wish.settings = Settings::new(pairs.iter().map(|(name, value)| (&name[..], &value[..])));
-    if let Some(name) = wish.settings.value(b"application_name") {
-        wish.application_name = String::from_utf8_lossy(name).into_owned();
-    }
-    Ok(wish)
-}
-
-/// The values of `replication` (protocol-replication).
-fn replication(value: &[u8]) -> Result<Option<&'static str>, Report> {
-    match value.to_ascii_lowercase().as_slice() {
-        b"database" => Ok(Some("logical")),
-        b"true" | b"on" | b"yes" | b"1" | b"t" | b"y" => Ok(Some("physical")),
-        b"false" | b"off" | b"no" | b"0" | b"f" | b"n" => Ok(None),
-        _ => Err(Report::new(
-            "22023",
-            "invalid value for parameter \"replication\"",
-        )),
-    }
-}
-
-async fn authenticate(
-    worker: &Rc<Worker>,
-    conversation: Conversation,
-    wish: &Wish,
-) -> Outcome<Conversation> {
-    let method = match worker.shared.config.load().settings.auth_type {
-        AuthType::Trust => Method::Trust,
-        AuthType::Plain => Method::Password,
-        AuthType::Md5 => Method::Md5,
-        AuthType::ScramSha256 => Method::Scram,
-    };
-    let secret = worker.shared.users.load().get(&wish.user).cloned();
-    // With trust, only users that are known to the configuration come in.
-    let config = worker.shared.config.load_full();
-    let forced = config
-        .database(&wish.database)
-        .is_some_and(|entry| entry.user.is_some());
-    let known = secret.is_some() || forced || config.users.contains_key(&wish.user);
-    if method == Method::Trust && !known {
-        return conversation.refuse(Report::new("28000", "\"trust\" authentication failed"));
-    }
-    exchange(worker, conversation, wish, method, secret.as_deref()).await
-}
-
-async fn exchange(
-    worker: &Rc<Worker>,
-    mut conversation: Conversation,
-    wish: &Wish,
-    method: Method,
-    secret: Option<&pgweir_auth::Secret>,
-) -> Outcome<Conversation> {
-    let binding = conversation
-        .certificate
-        .as_deref()
-        .and_then(ChannelBinding::end_point);
-    let start = Exchange::start(
-        method,
-        &wish.user,
-        secret,
-        binding.as_ref(),
-        rand::random(),
-        &worker.shared.process_secret,
-    );
-    let (mut exchange, request) = match start {
-        Start::Authenticated(_) => return Ok(conversation),
-        Start::Ask(exchange, request) => (exchange, request),
-    };
-    let mut out = Vec::new();
-    let sasl = matches!(request, Request::Sasl { .. });
-    match request {
-        Request::Cleartext => encode::authentication_cleartext(&mut out),
-        Request::Md5 { salt } => encode::authentication_md5(salt, &mut out),
-        Request::Sasl { mechanisms } => encode::authentication_sasl(mechanisms, &mut out),
-    }
-    conversation.send(&out).await?;
-    let mut first = true;
-    loop {
-        let (conversation_back, body) = password_message(conversation).await?;
-        conversation = conversation_back;
-        let message = match (sasl, first) {
-            (false, _) => frontend::password(&body).map(Message::Password),
-            (true, true) => frontend::sasl_initial(&body).map(|initial| Message::SaslInitial {
-                mechanism: initial.mechanism,
-                response: initial.response,
-            }),
-            (true, false) => Ok(Message::SaslResponse(frontend::sasl_response(&body))),
-        };
-        let message = match message {
-            Ok(message) => message,
-            Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
-        };
-        first = false;
-        out.clear();
-        match exchange.step(message) {
-            Ok(Step::Continue(next, Reply::SaslContinue(challenge))) => {
-                exchange = next;
-                encode::authentication_sasl_continue(&challenge, &mut out);
-                conversation.send(&out).await?;
-            }
-            Ok(Step::Success(authenticated, last)) => {
-                if let Some(keys) = authenticated.scram_keys() {
-                    worker
-                        .shared
-                        .scram_keys
-                        .lock()
-                        .insert(wish.user.clone(), keys.clone());
-                }
-                if let Some(last) = last {
-                    encode::authentication_sasl_final(&last, &mut out);
-                    conversation.send(&out).await?;
-                }
-                return Ok(conversation);
-            }
-            Err(error) => {
-                tracing::info!(user = %wish.user, %error, "authentication failed");
-                let text = if sasl {
-                    "SASL authentication failed"
-                } else {
-                    "password authentication failed"
-                };
-                return conversation.refuse(Report::new("28P01", text));
-            }
-        }
-    }
-}
-
-async fn password_message(mut conversation: Conversation) -> Outcome<(Conversation, Vec<u8>)> {
-    loop {
-        match header(&conversation.buffer, frontend::PASSWORD_LEN_MAX) {
-            Ok(Some(head)) if head.tag != tag::frontend::PASSWORD => {
-                if head.tag == tag::frontend::TERMINATE {
-                    return Err(Failure::Silent("client close request during login"));
-                }
-                let text = format!("expected password response, got message type {}", head.tag);
-                return conversation.refuse(Report::new("08P01", text));
-            }
-            Ok(Some(head)) if conversation.buffer.len() as u64 >= head.frame_len() => {
-                let frame: Vec<u8> = conversation
-                    .buffer
-                    .drain(..head.frame_len() as usize)
-                    .collect();
-                return Ok((conversation, frame[pgweir_wire::HEADER_LEN..].to_vec()));
-            }
-            Ok(_) => conversation = conversation.read().await?,
-            Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
-        }
-    }
-}
-
-/// Waits for a server connection, to learn what it reports.
-async fn first_server(
-    worker: &Rc<Worker>,
-    client: &Rc<ClientShared>,
-    pool: pgweir_pool::PoolId,
-    deadline: Instant,
-) -> Result<Box<Leased>, Report> {
-    let granted = tokio::time::timeout_at(deadline, granted(worker, client, pool)).await;
-    let down = || Report::new("08006", "client_login_timeout (server down)");
-    match granted.map_err(|_| down())?? {
-        Grant::Lease(leased) => Ok(leased),
-        _ => Err(Report::new(
-            "XX000",
-            "a slot without a connection was granted",
-        )),
-    }
-}
-
-/// Waits for the slot of a connection that the caller opens itself.
-///
-/// # Errors
-/// When there is none to be had.
-pub async fn slot(
-    worker: &Rc<Worker>,
-    client: &Rc<ClientShared>,
-    pool: pgweir_pool::PoolId,
-) -> Result<Guard, Report> {
-    match granted(worker, client, pool).await? {
-        Grant::Slot(guard) => Ok(guard),
-        _ => Err(Report::new(
-            "XX000",
-            "a connection was granted where a slot was asked for",
-        )),
-    }
-}
-
-async fn granted(
-    worker: &Rc<Worker>,
-    client: &Rc<ClientShared>,
-    pool: pgweir_pool::PoolId,
-) -> Result<Grant, Report> {
-    let mut ask = true;
-    std::future::poll_fn(|cx| {
-        use std::task::Poll;
-        client.register(cx);
-        if let Some(why) = client.kill.get() {
-            return Poll::Ready(Err(Report::kill(why)));
-        }
-        loop {
-            if ask {
-                ask = false;
-                let now = std::time::Instant::now();
-                client.enter(ClientState::Waiting, now);
-                client.request_time.set(now);
-                match worker.take(pool, client, now) {
-                    Taken::Lease(leased) => return Poll::Ready(Ok(Grant::Lease(leased))),
-                    Taken::Refused(why) => return Poll::Ready(Err(Report::no_server(&why))),
-                    Taken::Waiting => {}
-                }
-            }
-            match client.grant.take() {
-                None => return Poll::Pending,
-                Some(Grant::Refused(why)) => return Poll::Ready(Err(Report::no_server(&why))),
-                Some(Grant::Again) => ask = true,
-                Some(grant) => return Poll::Ready(Ok(grant)),
-            }
-        }
-    })
-    .await
 }
 
 async fn console(

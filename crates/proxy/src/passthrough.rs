@@ -6,14 +6,13 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use pgweir_pool::PoolId;
 use pgweir_wire::encode;
 
 use crate::client::{ClientShared, ClientState};
 use crate::lease::Guard;
+use crate::relay::Seat;
 use crate::report::Report;
 use crate::server::{ServerConn, ServerState};
-use crate::shared::Admission;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -25,9 +24,8 @@ pub struct Passthrough {
     client: Rc<ClientShared>,
     stream: Stream,
     held: Vec<u8>,
-    pool: PoolId,
+    seat: Seat,
     parameters: Vec<(Vec<u8>, Vec<u8>)>,
-    _admission: Admission,
 }
 
 impl Passthrough {
@@ -36,31 +34,29 @@ impl Passthrough {
         client: Rc<ClientShared>,
         stream: Stream,
         held: Vec<u8>,
-        pool: PoolId,
+        seat: Seat,
         parameters: Vec<(Vec<u8>, Vec<u8>)>,
-        admission: Admission,
     ) -> Self {
         Self {
             client,
             stream,
             held,
-            pool,
+            seat,
             parameters,
-            _admission: admission,
         }
     }
 
     /// Carries bytes until either side ends; says why it ended.
     pub async fn run(mut self, worker: &Rc<Worker>) -> &'static str {
-        let slot = match crate::login::slot(worker, &self.client, self.pool).await {
+        let slot = match crate::login::slot(worker, &self.client, self.seat.pool).await {
             Ok(slot) => slot,
             Err(report) => return self.refuse(worker, &report).await,
         };
-        let key = worker.shared.pools.lock().key(self.pool).clone();
+        let key = worker.shared.pools.lock().key(self.seat.pool).clone();
         let opened = crate::connect::open_replication(
             worker,
             &key,
-            (slot.conn(), self.pool),
+            (slot.conn(), self.seat.pool),
             &self.parameters,
         );
         let conn = match opened.await {

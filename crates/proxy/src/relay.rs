@@ -18,7 +18,7 @@ use pgweir_wire::backend::Status;
 
 use crate::client::{ClientShared, ClientState, Grant, Kill};
 use crate::lease::Leased;
-use crate::server::ServerConn;
+use crate::reading::{keep, put_in_front, read};
 use crate::shared::Admission;
 use crate::stats::Stats;
 use crate::stream::{Backlog, Stream};
@@ -537,70 +537,4 @@ fn client_lost(error: io::Error) -> End {
 
 fn server_lost(error: io::Error) -> End {
     End::ServerLost(Some(error))
-}
-
-/// Reads behind what is held already, into the front of `buffer`; gives the length of both.
-fn read(
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-    held: &[u8],
-    buffer: &mut Vec<u8>,
-) -> Poll<io::Result<usize>> {
-    put_in_front(held, buffer);
-    match stream.poll_read(cx, &mut buffer[held.len()..]) {
-        Poll::Ready(Ok(0)) => Poll::Ready(Ok(0)),
-        Poll::Ready(Ok(len)) => Poll::Ready(Ok(held.len() + len)),
-        other => other,
-    }
-}
-
-/// Copies `held` to the front of `buffer` and sees to it that there is room behind it.
-fn put_in_front(held: &[u8], buffer: &mut Vec<u8>) {
-    const ROOM_MIN: usize = 16 * 1024;
-    if held.is_empty() {
-        return;
-    }
-    if buffer.len() < held.len() + ROOM_MIN {
-        buffer.resize(held.len() + 4 * ROOM_MIN, 0);
-    }
-    buffer[..held.len()].copy_from_slice(held);
-}
-
-/// Keeps what was not consumed of `input`; without a rest, no memory is owned.
-fn keep(held: &mut Vec<u8>, input: &[u8], consumed: usize) {
-    let rest = &input[consumed..];
-    if rest.is_empty() {
-        if held.capacity() > 0 {
-            *held = Vec::new();
-        }
-        return;
-    }
-    held.clear();
-    held.extend_from_slice(rest);
-}
-
-/// Reads what has come on a connection that nobody holds, without waiting.
-///
-/// # Errors
-/// Why the connection is of no use any more.
-pub fn drain_idle(
-    conn: &mut ServerConn,
-    cx: &mut Context<'_>,
-    scratch: &mut Scratch,
-) -> Result<(), &'static str> {
-    loop {
-        let len = match read(&mut conn.stream, cx, &conn.held, &mut scratch.buffer) {
-            Poll::Pending => return Ok(()),
-            Poll::Ready(Ok(0)) => return Err("server conn crashed?"),
-            Poll::Ready(Ok(len)) => len,
-            Poll::Ready(Err(_)) => return Err("server conn crashed?"),
-        };
-        let input = &scratch.buffer[..len];
-        scratch.to_client.clear();
-        let consumed = conn
-            .session
-            .handle_replies(input, None, &mut scratch.to_client)
-            .map_err(|_| "server sent what nobody asked for")?;
-        keep(&mut conn.held, input, consumed);
-    }
 }

@@ -1,4 +1,6 @@
 //! What rows say.
+//!
+//! Long because it is a table of values, one for each column.
 
 use std::time::Duration;
 

@@ -1,0 +1,142 @@
+//! The part of a login in which a client proves who it is.
+
+use std::rc::Rc;
+
+use pgweir_auth::{ChannelBinding, Exchange, Message, Method, Reply, Request, Start, Step};
+use pgweir_config::AuthType;
+use pgweir_wire::{encode, frontend, header, tag};
+
+use super::wish::Wish;
+use super::{Conversation, Failure, Outcome};
+use crate::report::Report;
+use crate::worker::Worker;
+
+/// Has the client prove that it is who it says.
+pub(super) async fn authenticate(
+    worker: &Rc<Worker>,
+    conversation: Conversation,
+    wish: &Wish,
+) -> Outcome<Conversation> {
+    let method = match worker.shared.config.load().settings.auth_type {
+        AuthType::Trust => Method::Trust,
+        AuthType::Plain => Method::Password,
+        AuthType::Md5 => Method::Md5,
+        AuthType::ScramSha256 => Method::Scram,
+    };
+    let secret = worker.shared.users.load().get(&wish.user).cloned();
+    // With trust, only users that are known to the configuration come in.
+    let config = worker.shared.config.load_full();
+    let forced = config
+        .database(&wish.database)
+        .is_some_and(|entry| entry.user.is_some());
+    let known = secret.is_some() || forced || config.users.contains_key(&wish.user);
+    if method == Method::Trust && !known {
+        return conversation.refuse(Report::new("28000", "\"trust\" authentication failed"));
+    }
+    exchange(worker, conversation, wish, method, secret.as_deref()).await
+}
+
+async fn exchange(
+    worker: &Rc<Worker>,
+    mut conversation: Conversation,
+    wish: &Wish,
+    method: Method,
+    secret: Option<&pgweir_auth::Secret>,
+) -> Outcome<Conversation> {
+    let binding = conversation
+        .certificate
+        .as_deref()
+        .and_then(ChannelBinding::end_point);
+    let start = Exchange::start(
+        method,
+        &wish.user,
+        secret,
+        binding.as_ref(),
+        rand::random(),
+        &worker.shared.process_secret,
+    );
+    let (mut exchange, request) = match start {
+        Start::Authenticated(_) => return Ok(conversation),
+        Start::Ask(exchange, request) => (exchange, request),
+    };
+    let mut out = Vec::new();
+    let sasl = matches!(request, Request::Sasl { .. });
+    match request {
+        Request::Cleartext => encode::authentication_cleartext(&mut out),
+        Request::Md5 { salt } => encode::authentication_md5(salt, &mut out),
+        Request::Sasl { mechanisms } => encode::authentication_sasl(mechanisms, &mut out),
+    }
+    conversation.send(&out).await?;
+    let mut first = true;
+    loop {
+        let (conversation_back, body) = password_message(conversation).await?;
+        conversation = conversation_back;
+        let message = match (sasl, first) {
+            (false, _) => frontend::password(&body).map(Message::Password),
+            (true, true) => frontend::sasl_initial(&body).map(|initial| Message::SaslInitial {
+                mechanism: initial.mechanism,
+                response: initial.response,
+            }),
+            (true, false) => Ok(Message::SaslResponse(frontend::sasl_response(&body))),
+        };
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
+        };
+        first = false;
+        out.clear();
+        match exchange.step(message) {
+            Ok(Step::Continue(next, Reply::SaslContinue(challenge))) => {
+                exchange = next;
+                encode::authentication_sasl_continue(&challenge, &mut out);
+                conversation.send(&out).await?;
+            }
+            Ok(Step::Success(authenticated, last)) => {
+                if let Some(keys) = authenticated.scram_keys() {
+                    worker
+                        .shared
+                        .scram_keys
+                        .lock()
+                        .insert(wish.user.clone(), keys.clone());
+                }
+                if let Some(last) = last {
+                    encode::authentication_sasl_final(&last, &mut out);
+                    conversation.send(&out).await?;
+                }
+                return Ok(conversation);
+            }
+            Err(error) => {
+                tracing::info!(user = %wish.user, %error, "authentication failed");
+                let text = if sasl {
+                    "SASL authentication failed"
+                } else {
+                    "password authentication failed"
+                };
+                return conversation.refuse(Report::new("28P01", text));
+            }
+        }
+    }
+}
+
+async fn password_message(mut conversation: Conversation) -> Outcome<(Conversation, Vec<u8>)> {
+    loop {
+        match header(&conversation.buffer, frontend::PASSWORD_LEN_MAX) {
+            Ok(Some(head)) if head.tag != tag::frontend::PASSWORD => {
+                if head.tag == tag::frontend::TERMINATE {
+                    return Err(Failure::Silent("client close request during login"));
+                }
+                let text = format!("expected password response, got message type {}", head.tag);
+                return conversation.refuse(Report::new("08P01", text));
+            }
+            Ok(Some(head)) if conversation.buffer.len() as u64 >= head.frame_len() => {
+                let frame: Vec<u8> = conversation
+                    .buffer
+                    .drain(..head.frame_len() as usize)
+                    .collect();
+                return Ok((conversation, frame[pgweir_wire::HEADER_LEN..].to_vec()));
+            }
+            Ok(_) => conversation = conversation.read().await?,
+            Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
+        }
+    }
+}

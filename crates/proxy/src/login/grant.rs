@@ -1,0 +1,81 @@
+//! Waiting for a server connection before there is a conversation.
+
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use crate::client::{ClientShared, ClientState, Grant};
+use crate::lease::{Guard, Leased};
+use crate::report::Report;
+use crate::worker::{Taken, Worker};
+
+/// Waits for a server connection, to learn what it reports.
+pub(super) async fn first_server(
+    worker: &Rc<Worker>,
+    client: &Rc<ClientShared>,
+    pool: pgweir_pool::PoolId,
+    deadline: Instant,
+) -> Result<Box<Leased>, Report> {
+    let granted = tokio::time::timeout_at(deadline, granted(worker, client, pool)).await;
+    let down = || Report::new("08006", "client_login_timeout (server down)");
+    match granted.map_err(|_| down())?? {
+        Grant::Lease(leased) => Ok(leased),
+        _ => Err(Report::new(
+            "XX000",
+            "a slot without a connection was granted",
+        )),
+    }
+}
+
+/// Waits for the slot of a connection that the caller opens itself.
+///
+/// # Errors
+/// When there is none to be had.
+pub async fn slot(
+    worker: &Rc<Worker>,
+    client: &Rc<ClientShared>,
+    pool: pgweir_pool::PoolId,
+) -> Result<Guard, Report> {
+    match granted(worker, client, pool).await? {
+        Grant::Slot(guard) => Ok(guard),
+        _ => Err(Report::new(
+            "XX000",
+            "a connection was granted where a slot was asked for",
+        )),
+    }
+}
+
+async fn granted(
+    worker: &Rc<Worker>,
+    client: &Rc<ClientShared>,
+    pool: pgweir_pool::PoolId,
+) -> Result<Grant, Report> {
+    let mut ask = true;
+    std::future::poll_fn(|cx| {
+        use std::task::Poll;
+        client.register(cx);
+        if let Some(why) = client.kill.get() {
+            return Poll::Ready(Err(Report::kill(why)));
+        }
+        loop {
+            if ask {
+                ask = false;
+                let now = std::time::Instant::now();
+                client.enter(ClientState::Waiting, now);
+                client.request_time.set(now);
+                match worker.take(pool, client, now) {
+                    Taken::Lease(leased) => return Poll::Ready(Ok(Grant::Lease(leased))),
+                    Taken::Refused(why) => return Poll::Ready(Err(Report::no_server(&why))),
+                    Taken::Waiting => {}
+                }
+            }
+            match client.grant.take() {
+                None => return Poll::Pending,
+                Some(Grant::Refused(why)) => return Poll::Ready(Err(Report::no_server(&why))),
+                Some(Grant::Again) => ask = true,
+                Some(grant) => return Poll::Ready(Ok(grant)),
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,91 @@
+//! What a startup packet asks for.
+
+use pgweir_session::Settings;
+use pgweir_wire::startup::{self, Startup};
+
+use crate::report::Report;
+
+/// What a startup packet asks for.
+pub(super) struct Wish {
+    pub(super) version: u32,
+    pub(super) user: String,
+    pub(super) database: String,
+    pub(super) replication: Option<&'static str>,
+    pub(super) settings: Settings,
+    /// As they came, for a replication connection.
+    pub(super) parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) application_name: String,
+    pub(super) unsupported: Vec<Vec<u8>>,
+}
+
+/// Reads a startup packet; parameters named in `ignored` are dropped.
+pub(super) fn wish(startup: &Startup<'_>, ignored: &[String]) -> Result<Wish, Report> {
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut wish = Wish {
+        version: startup.version,
+        user: String::new(),
+        database: String::new(),
+        replication: None,
+        settings: Settings::default(),
+        parameters: Vec::new(),
+        application_name: String::new(),
+        unsupported: Vec::new(),
+    };
+    let text = |value: &[u8]| {
+        String::from_utf8(value.to_vec())
+            .map_err(|_| Report::new("08P01", "user and database names must be encoded in UTF-8"))
+    };
+    for (name, value) in startup.parameters() {
+        match name {
+            b"user" => wish.user = text(value)?,
+            b"database" => wish.database = text(value)?,
+            b"replication" => {
+                wish.replication = replication(value)?;
+                wish.parameters.push((name.to_vec(), value.to_vec()));
+            }
+            b"options" => {
+                let options = startup::options(value)
+                    .map_err(|error| Report::new("08P01", error.to_string()))?;
+                pairs.extend(options);
+                wish.parameters.push((name.to_vec(), value.to_vec()));
+            }
+            name if name.starts_with(b"_pq_.") => wish.unsupported.push(name.to_vec()),
+            name => {
+                pairs.push((name.to_vec(), value.to_vec()));
+                wish.parameters.push((name.to_vec(), value.to_vec()));
+            }
+        }
+    }
+    if wish.user.is_empty() {
+        return Err(Report::new("28000", "no username supplied"));
+    }
+    if wish.user.len() > 127 {
+        return Err(Report::new("08P01", "username too long"));
+    }
+    if wish.database.is_empty() {
+        wish.database.clone_from(&wish.user);
+    }
+    pairs.retain(|(name, _)| {
+        !ignored
+            .iter()
+            .any(|other| other.as_bytes().eq_ignore_ascii_case(name))
+    });
+    wish.settings = Settings::new(pairs.iter().map(|(name, value)| (&name[..], &value[..])));
+    if let Some(name) = wish.settings.value(b"application_name") {
+        wish.application_name = String::from_utf8_lossy(name).into_owned();
+    }
+    Ok(wish)
+}
+
+/// The values of `replication` (protocol-replication).
+fn replication(value: &[u8]) -> Result<Option<&'static str>, Report> {
+    match value.to_ascii_lowercase().as_slice() {
+        b"database" => Ok(Some("logical")),
+        b"true" | b"on" | b"yes" | b"1" | b"t" | b"y" => Ok(Some("physical")),
+        b"false" | b"off" | b"no" | b"0" | b"f" | b"n" => Ok(None),
+        _ => Err(Report::new(
+            "22023",
+            "invalid value for parameter \"replication\"",
+        )),
+    }
+}

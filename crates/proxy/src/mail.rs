@@ -1,0 +1,100 @@
+//! What the threads of the process ask of each other.
+
+use std::sync::Arc;
+
+use pgweir_pool::{ClientId, ConnId, Lease, Permit, Refusal, Ticket};
+use tokio::sync::oneshot;
+
+use crate::client::{Kill, Place};
+use crate::listen::Accepted;
+use crate::server::Parcel;
+use crate::view::WorkerView;
+
+/// What one worker asks of another.
+#[derive(Debug)]
+pub enum Mail {
+    /// A connection was accepted and is this worker's to serve.
+    Accept(Accepted),
+    /// Open a server connection.
+    Open(Permit),
+    /// Send the connection of this lease, which lies here, to a client elsewhere.
+    Hand {
+        /// Who gets it.
+        client: ClientId,
+        /// Its place in the queue, if it stood in one.
+        ticket: Option<Ticket>,
+        /// The lease.
+        lease: Lease,
+    },
+    /// A connection arrives for a client.
+    Arrive {
+        /// Who gets it.
+        client: ClientId,
+        /// Its place in the queue, if it stood in one.
+        ticket: Option<Ticket>,
+        /// The lease.
+        lease: Lease,
+        /// The connection; none if it was lost on the way.
+        parcel: Option<Box<Parcel>>,
+    },
+    /// A client gets the slot of a connection that it opens itself.
+    Slot {
+        /// Who gets it.
+        client: ClientId,
+        /// The lease.
+        lease: Lease,
+    },
+    /// A client that waits will get nothing.
+    Refuse {
+        /// Who.
+        client: ClientId,
+        /// Its place in the queue.
+        ticket: Ticket,
+        /// Why.
+        why: Refusal,
+    },
+    /// Close an idle connection.
+    Close {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Somebody asks to cancel the query of a client here.
+    Cancel {
+        /// Which client.
+        place: Place,
+        /// The cancel key of the request.
+        key: Vec<u8>,
+        /// Dropped when the request has been passed on, or ignored.
+        done: oneshot::Sender<()>,
+    },
+    /// For the console: what there is on this worker.
+    View(oneshot::Sender<WorkerView>),
+    /// Disconnect clients.
+    Kill {
+        /// Which.
+        whom: Whom,
+        /// Why.
+        why: Kill,
+        /// Answered with how many there were.
+        reply: oneshot::Sender<usize>,
+    },
+    /// Mark connections of a database (all, if none is named) to be closed when given back.
+    Reconnect(Option<Arc<str>>),
+    /// Do what the pools ask for: somebody without a worker changed them.
+    Settle,
+    /// Disconnect clients that do nothing, and each of the others when its transaction ends.
+    ShutDown,
+    /// End the thread: whatever is still connected is dropped.
+    Stop,
+}
+
+/// Which clients are meant.
+#[derive(Debug, Clone)]
+pub enum Whom {
+    /// The one with this number.
+    Id(u64),
+    /// Those of one database, or all that do not talk to the console.
+    Database(Option<Arc<str>>),
+}

@@ -1,0 +1,188 @@
+//! Modules that import each other in a circle cannot be read one after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::source::{File, code_lines, files};
+
+/// Modules at the top of a crate, with what they import of each other. What is below a module
+/// counts as the module: a file and its directory are one subject.
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+#[test]
+fn modules_import_in_one_direction() {
+    let mut circles = Vec::new();
+    for room in rooms() {
+        let imports = imports(&room);
+        for circle in circles_in(&imports) {
+            circles.push(format!("{room}: {}", circle.join(" → ")));
+        }
+    }
+    assert!(circles.is_empty(), "import cycles:\n{}", circles.join("\n"));
+}
+
+fn rooms() -> BTreeSet<String> {
+    let crates = files().iter().filter_map(|file| {
+        let path = file.path.to_str()?;
+        Some(
+            path.strip_prefix("crates/")?
+                .split_once("/src/")?
+                .0
+                .to_owned(),
+        )
+    });
+    crates.collect()
+}
+
+fn imports(room: &str) -> Imports {
+    let mut imports = Imports::new();
+    for file in files() {
+        let Some(module) = module_of(room, file) else {
+            continue;
+        };
+        imports.entry(module).or_default();
+    }
+    let modules: BTreeSet<String> = imports.keys().cloned().collect();
+    for file in files() {
+        let Some(module) = module_of(room, file) else {
+            continue;
+        };
+        let depth = file.path.components().count() - 3;
+        for used in imported(&file.text, depth) {
+            if used != module && modules.contains(&used) {
+                imports
+                    .get_mut(&module)
+                    .expect("entered above")
+                    .insert(used);
+            }
+        }
+    }
+    imports
+}
+
+/// The module at the top of a crate that a file is part of; none for the crate's root, which
+/// has to name all, and for tests, which may.
+fn module_of(room: &str, file: &File) -> Option<String> {
+    let path = file
+        .path
+        .to_str()?
+        .strip_prefix(&format!("crates/{room}/src/"))?;
+    let module = path.split(['/', '.']).next()?;
+    (!["lib", "main", "tests"].contains(&module) && !path.contains("tests"))
+        .then(|| module.to_owned())
+}
+
+/// Modules of the own crate that a text names by `crate::…`, or by `super::…` from a module at
+/// the top. Names that the root re-exports are types and functions, not modules.
+fn imported(text: &str, depth: usize) -> BTreeSet<String> {
+    let code: Vec<&str> = code_lines(text).map(|(_, line)| line).collect();
+    let code = code.join("\n");
+    let mut found = BTreeSet::new();
+    let up = "super::".repeat(depth);
+    for prefix in ["crate::", up.as_str()] {
+        if prefix.is_empty() {
+            continue;
+        }
+        for (at, _) in code.match_indices(prefix) {
+            let before = code[..at].chars().next_back();
+            if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
+                continue;
+            }
+            names(&code[at + prefix.len()..], &mut found);
+        }
+    }
+    found
+}
+
+/// The first name of a path, or of each path in braces.
+fn names(text: &str, found: &mut BTreeSet<String>) {
+    let word = |text: &str| -> String {
+        text.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect()
+    };
+    let Some(group) = text.strip_prefix('{') else {
+        found.insert(word(text));
+        return;
+    };
+    let mut depth = 0;
+    let mut begins = true;
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => return,
+            '}' => depth -= 1,
+            ',' if depth == 0 => begins = true,
+            c if begins && !c.is_whitespace() => {
+                found.insert(word(&group[at..]));
+                begins = false;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// For each set of modules that reach each other, one way around.
+fn circles_in(imports: &Imports) -> Vec<Vec<String>> {
+    let mut circles = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    for start in imports.keys() {
+        if seen.contains(start.as_str()) {
+            continue;
+        }
+        if let Some(circle) = way(imports, start, start) {
+            seen.extend(
+                circle
+                    .iter()
+                    .map(|name| imports.get_key_value(name).expect("a module").0.as_str()),
+            );
+            circles.push(circle);
+        }
+    }
+    circles
+}
+
+/// The shortest way from one module to another, with both ends.
+fn way(imports: &Imports, from: &str, to: &str) -> Option<Vec<String>> {
+    let mut ways = vec![vec![from.to_owned()]];
+    let mut seen = BTreeSet::new();
+    while !ways.is_empty() {
+        let mut longer = Vec::new();
+        for way in ways {
+            for next in &imports[way.last().expect("never empty")] {
+                let mut way = way.clone();
+                way.push(next.clone());
+                if next == to {
+                    return Some(way);
+                }
+                if seen.insert(next.clone()) {
+                    longer.push(way);
+                }
+            }
+        }
+        ways = longer;
+    }
+    None
+}
+
+#[test]
+fn imports_are_found() {
+    let text = "use crate::a::B;\nuse crate::{b, c::{D, e}, f};\nfn x() { super::g::h(); othercrate::i(); }\n// crate::j\n";
+    let expected = ["a", "b", "c", "f", "g"].map(str::to_owned);
+    assert_eq!(imported(text, 1), BTreeSet::from(expected));
+    let circle = [
+        ("a", vec!["b"]),
+        ("b", vec!["c"]),
+        ("c", vec!["a"]),
+        ("d", vec!["a"]),
+    ];
+    let imports = circle.map(|(name, used)| {
+        (
+            name.to_owned(),
+            used.into_iter().map(str::to_owned).collect(),
+        )
+    });
+    assert_eq!(
+        circles_in(&Imports::from(imports)),
+        [["a", "b", "c", "a"].map(str::to_owned)]
+    );
+}

@@ -5,7 +5,7 @@
 use std::thread;
 use std::time::Duration;
 
-use pgweir_tests::{Config, Major, Pooler, Scene, Way, Wire, cases, eventually};
+use pgweir_tests::{Config, Pooler, Scene, Way, Wire, cases, eventually};
 use pgweir_wire::encode;
 
 cases! {

@@ -18,6 +18,9 @@ cases! {
     sigusr1_and_sigusr2_pause_and_resume: transaction;
     a_limit_for_the_shutdown;
     a_url_and_no_file;
+    shutdown;
+    shutdown_that_waits_for_servers;
+    shutdown_that_waits_for_clients;
 }
 
 fn ended(scene: &mut Scene) {
@@ -147,6 +150,50 @@ fn a_url_and_no_file(major: Major) {
     for thread in threads {
         assert_eq!(thread.join().unwrap(), "1");
     }
+}
+
+fn shutdown(major: Major) {
+    let mut scene = Scene::new(major, Way::Transaction);
+    let mut wire = Wire::connect(&scene.target());
+    wire.sql("BEGIN");
+    let mut console = Wire::connect(&scene.pooler().console());
+    console.write(|out| encode::query(b"SHUTDOWN", out));
+    console.rest();
+    wire.rest();
+    ended(&mut scene);
+}
+
+fn shutdown_that_waits_for_servers(major: Major) {
+    let mut scene = Scene::new(major, Way::Transaction);
+    let mut busy = Wire::connect(&scene.target());
+    let mut idle = Wire::connect(&scene.target());
+    busy.sql("BEGIN");
+    scene.pooler().ask("SHUTDOWN WAIT_FOR_SERVERS");
+    assert_eq!(busy.sql("SELECT 'not yet'"), ["not yet"]);
+    assert!(!scene.pooler.as_mut().unwrap().ended());
+    // Those without a transaction get no new one.
+    let _ = idle.try_send(b"Q\0\0\0\x0dSELECT 1\0");
+    assert!(String::from_utf8_lossy(&idle.rest()).contains("server shutting down"));
+    busy.write(|out| encode::query(b"COMMIT", out));
+    let said = busy.rest();
+    assert!(said.windows(6).any(|bytes| bytes == b"COMMIT"), "{said:?}");
+    ended(&mut scene);
+}
+
+fn shutdown_that_waits_for_clients(major: Major) {
+    let mut scene = Scene::new(major, Way::Transaction);
+    let mut wire = Wire::connect(&scene.target());
+    scene.pooler().ask("SHUTDOWN WAIT_FOR_CLIENTS");
+    for _ in 0..3 {
+        assert_eq!(wire.sql("SELECT 'not yet'"), ["not yet"]);
+    }
+    assert!(!scene.pooler.as_mut().unwrap().ended());
+    assert!(
+        std::net::TcpStream::connect(("127.0.0.1", scene.pooler().port())).is_err(),
+        "nobody new gets in"
+    );
+    drop(wire);
+    ended(&mut scene);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod connect;
 mod console;
 mod drivers;
 mod failure;
+mod following;
 mod large;
 mod lifecycle;
 mod misbehaviour;

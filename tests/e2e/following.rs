@@ -1,0 +1,225 @@
+//! What follows a client from one server connection to the next in transaction mode.
+
+use pgweir_tests::{Config, Major, Scene, Way, Wire, cases};
+use pgweir_wire::encode;
+
+cases! {
+    prepared_statements_are_shared;
+    prepared_statements_beyond_the_limit;
+    prepared_statements_and_discard;
+    a_changed_table_is_prepared_again;
+    settings_follow_the_client;
+    a_bad_setting_of_the_startup_packet;
+}
+
+fn transaction_mode(major: Major, change: impl FnOnce(Config) -> Config) -> Scene {
+    Scene::with(major, Way::Transaction, change)
+}
+
+/// Parse, Bind, Execute and Sync, or without Parse.
+fn execute(wire: &mut Wire, name: &str, sql: Option<&str>) -> Vec<String> {
+    wire.write(|out| {
+        if let Some(sql) = sql {
+            encode::parse(name.as_bytes(), sql.as_bytes(), &[], out);
+        }
+        encode::bind(b"", name.as_bytes(), &[], out);
+        encode::execute(b"", 0, out);
+        encode::sync(out);
+    });
+    let frames = wire.until_ready();
+    if let Some(error) = frames.iter().find(|frame| frame.tag == b'E') {
+        panic!("{name} {sql:?} {:?}", error.error());
+    }
+    frames
+        .iter()
+        .filter(|frame| frame.tag == b'D')
+        .map(|frame| frame.row().join("|"))
+        .collect()
+}
+
+const STATEMENTS: &str = "SELECT count(*) FROM pg_prepared_statements";
+
+fn prepared_statements_are_shared(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 1));
+    let mut wires: Vec<Wire> = (0..5).map(|_| Wire::connect(&scene.target())).collect();
+    for (number, wire) in wires.iter_mut().enumerate() {
+        // Names differ, the text does not.
+        assert_eq!(
+            execute(wire, &format!("mine{number}"), Some("SELECT 'same'")),
+            ["same"]
+        );
+    }
+    for (number, wire) in wires.iter_mut().enumerate() {
+        assert_eq!(execute(wire, &format!("mine{number}"), None), ["same"]);
+    }
+    assert_eq!(wires[0].sql(STATEMENTS), ["1"]);
+    // The text is the same, the types of the parameters are not.
+    let types = [23_u32, 25];
+    for (wire, kind) in wires.iter_mut().zip(types) {
+        wire.write(|out| {
+            encode::parse(b"typed", b"SELECT pg_typeof($1)", &kind.to_be_bytes(), out);
+            encode::bind(b"", b"typed", &[Some(b"1")], out);
+            encode::execute(b"", 0, out);
+            encode::sync(out);
+        });
+        let frames = wire.until_ready();
+        assert_eq!(
+            frames[2].row(),
+            [if kind == 23 { "integer" } else { "text" }]
+        );
+    }
+}
+
+fn prepared_statements_beyond_the_limit(major: Major) {
+    let scene = transaction_mode(major, |config| {
+        config
+            .set("default_pool_size", 1)
+            .set("max_prepared_statements", 5)
+    });
+    let mut wires: Vec<Wire> = (0..3).map(|_| Wire::connect(&scene.target())).collect();
+    for wire in &mut wires {
+        for number in 0..20 {
+            let sql = format!("SELECT {number}");
+            assert_eq!(
+                execute(wire, &format!("name{number}"), Some(&sql)),
+                [number.to_string()]
+            );
+        }
+    }
+    for number in [3, 17, 3, 0, 19, 11, 4] {
+        for wire in &mut wires {
+            assert_eq!(
+                execute(wire, &format!("name{number}"), None),
+                [number.to_string()]
+            );
+        }
+    }
+    let on_server: u32 = wires[0].sql(STATEMENTS)[0].parse().unwrap();
+    assert!(on_server <= 6, "{on_server}");
+    // More in one pipeline than the limit: all must be there at the same time.
+    wires[0].write(|out| {
+        for number in 0..20 {
+            encode::bind(b"", format!("name{number}").as_bytes(), &[], out);
+            encode::execute(b"", 0, out);
+        }
+        encode::sync(out);
+    });
+    let frames = wires[0].until_ready();
+    let rows: Vec<String> = frames
+        .iter()
+        .filter(|frame| frame.tag == b'D')
+        .map(|frame| frame.row().concat())
+        .collect();
+    assert_eq!(
+        rows,
+        (0..20).map(|number| number.to_string()).collect::<Vec<_>>()
+    );
+}
+
+fn prepared_statements_and_discard(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 1));
+    let mut first = Wire::connect(&scene.target());
+    let mut second = Wire::connect(&scene.target());
+    for discard in ["DISCARD ALL", "DEALLOCATE ALL", "DISCARD PLANS"] {
+        assert_eq!(
+            execute(&mut first, "name", Some("SELECT 'first'")),
+            ["first"]
+        );
+        assert_eq!(
+            execute(&mut second, "name", Some("SELECT 'second'")),
+            ["second"]
+        );
+        // It throws away what the server has for the other client, too; that one must not notice.
+        first.sql(discard);
+        assert_eq!(execute(&mut second, "name", None), ["second"], "{discard}");
+        for wire in [&mut first, &mut second] {
+            wire.write(|out| {
+                encode::close(b'S', b"name", out);
+                encode::sync(out);
+            });
+            wire.until_ready();
+        }
+    }
+}
+
+fn a_changed_table_is_prepared_again(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 1));
+    scene.admin("CREATE TABLE changing (a int); INSERT INTO changing VALUES (1); GRANT ALL ON changing TO app");
+    let mut wire = Wire::connect(&scene.target());
+    assert_eq!(
+        execute(&mut wire, "name", Some("SELECT * FROM changing")),
+        ["1"]
+    );
+    scene.admin("ALTER TABLE changing ADD b int");
+    wire.write(|out| {
+        encode::bind(b"", b"name", &[], out);
+        encode::execute(b"", 0, out);
+        encode::sync(out);
+    });
+    let frames = wire.until_ready();
+    // PostgreSQL itself says "cached plan must not change result type", now and for ever.
+    if let Some(error) = frames.iter().find(|frame| frame.tag == b'E') {
+        assert_eq!(error.error().sqlstate, "0A000");
+    }
+    let mut next = Wire::connect(&scene.target());
+    assert_eq!(
+        execute(&mut next, "name", Some("SELECT * FROM changing")),
+        ["1|NULL"]
+    );
+}
+
+fn settings_follow_the_client(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 2));
+    let zones = [
+        "Asia/Tokyo",
+        "America/New_York",
+        "Europe/Berlin",
+        "UTC",
+        "Asia/Kolkata",
+    ];
+    let mut wires: Vec<Wire> = zones
+        .iter()
+        .map(|_| Wire::connect(&scene.target()))
+        .collect();
+    for (wire, zone) in wires.iter_mut().zip(zones) {
+        wire.sql(&format!("SET TimeZone = '{zone}'"));
+    }
+    for _ in 0..5 {
+        for (wire, zone) in wires.iter_mut().zip(zones) {
+            wire.write(|out| encode::query(b"SELECT current_setting('TimeZone')", out));
+            let frames = wire.until_ready();
+            // Nothing but the answer: what was set to have it so is not the client's.
+            let tags: String = frames.iter().map(|frame| char::from(frame.tag)).collect();
+            assert_eq!(
+                (tags.as_str(), frames[1].row()),
+                ("TDCZ", vec![zone.to_owned()])
+            );
+        }
+    }
+    // In a failed or a rolled back transaction a setting does not last.
+    wires[0].sql("BEGIN");
+    wires[0].sql("SET TimeZone = 'Europe/Rome'");
+    wires[0].sql_error("SELECT 1/0");
+    wires[0].sql("ROLLBACK");
+    assert_eq!(wires[0].sql("SHOW TimeZone"), [zones[0]]);
+    wires[0].sql("RESET TimeZone");
+    assert_ne!(wires[0].sql("SHOW TimeZone"), [zones[0]]);
+    assert_eq!(wires[1].sql("SHOW TimeZone"), [zones[1]]);
+}
+
+fn a_bad_setting_of_the_startup_packet(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 1));
+    for (name, value) in [
+        ("TimeZone", "Nowhere/Nothing"),
+        ("client_encoding", "KLINGON"),
+        ("DateStyle", "Stardate"),
+    ] {
+        // It fails at the login or with the first query, and never affects others.
+        if let Ok(mut wire) = Wire::try_connect(&scene.target(), &[(name, value)]) {
+            wire.write(|out| encode::query(b"SELECT 1", out));
+            let said = wire.frame();
+            assert_eq!(said.tag, b'E', "{name}: {said:?}");
+        }
+        assert_eq!(scene.target().sql("SELECT 1"), "1");
+    }
+}

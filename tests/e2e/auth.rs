@@ -179,11 +179,8 @@ fn unknown_user_and_wrong_password_look_the_same(major: Major) {
         let pooler = pooler(cluster, &database, auth_type, &secret);
         let wrong = pooler.target(&database).password("wrong");
         let unknown = wrong.user("nobody").password("wrong");
-        let times = |target: &Target| {
-            let mut times: Vec<Duration> = (0..9).map(|_| failed_login(target).1).collect();
-            times.sort();
-            times[4]
-        };
+        // The shortest of several: what a busy machine adds is not pgweir's.
+        let times = |target: &Target| (0..9).map(|_| failed_login(target).1).min().expect("nine");
         assert_eq!(
             failed_login(&wrong).0,
             failed_login(&unknown).0,

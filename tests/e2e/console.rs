@@ -1,6 +1,4 @@
 //! What operators do with psql in the database `pgweir`.
-//!
-//! Long because it is a list of cases that have little to do with each other.
 
 use std::thread;
 use std::time::Duration;

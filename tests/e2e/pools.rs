@@ -1,6 +1,4 @@
 //! Who gets a server connection, when, and in which state.
-//!
-//! Long because it is a list of cases that have little to do with each other.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -150,22 +150,25 @@ fn a_standby_through_the_pooler(major: Major) {
 /// With the system's programs, which speak with servers of their own version or older.
 #[test]
 fn pg_basebackup() {
-    let scene = Scene::new(Major::System, Way::Transaction);
-    scene.admin("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS a");
+    // A server of its own: the shared one is large by now, and others change its files.
+    let cluster = Cluster::start(Major::System, &Options::default());
+    let pooler = Pooler::start(&Config::of(&cluster, "postgres"));
+    cluster.admin(
+        "postgres",
+        "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS a",
+    );
+    let target = pooler.target("postgres").user("walker");
     let room = Room::new("backup");
     for method in ["fetch", "stream", "none"] {
         let directory = room.join(method);
-        let mut program = scene.target().user("walker").program("pg_basebackup");
+        let mut program = target.program("pg_basebackup");
         program.args(["--checkpoint=fast", "--wal-method", method, "--dbname"]);
-        program
-            .arg(scene.target().user("walker").conninfo())
-            .arg("-D")
-            .arg(&directory);
+        program.arg(target.conninfo()).arg("-D").arg(&directory);
         Outcome::of(&mut program, "").check(method);
         assert!(
             directory.join("PG_VERSION").exists() && directory.join("backup_manifest").exists()
         );
-        let mut verify = scene.target().program("pg_verifybackup");
+        let mut verify = target.program("pg_verifybackup");
         verify.arg("--no-parse-wal").arg(&directory);
         Outcome::of(&mut verify, "").check(method);
     }

@@ -128,7 +128,10 @@ fn modes_towards_servers(major: Major) {
             let config = Config::of(cluster, &database)
                 .set("server_tls_sslmode", mode)
                 .set("server_tls_ca_file", authority.clone())
-                .set("query_wait_timeout", "1s");
+                .set(
+                    "query_wait_timeout",
+                    if expected.is_some() { "20s" } else { "1s" },
+                );
             let pooler = Pooler::start(&config);
             let outcome = pooler
                 .target(&database)

@@ -6,7 +6,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use std::os::unix::fs::PermissionsExt;
@@ -400,6 +402,34 @@ impl Cluster {
         let name = format!("db{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.admin("postgres", &format!("CREATE DATABASE {name} OWNER app"));
         name
+    }
+
+    /// Removes a database, some time later, so that disks need not be large. Nobody waits for it.
+    pub(crate) fn remove_database(&'static self, name: &str) {
+        static REMOVER: OnceLock<Mutex<Sender<(&Cluster, String)>>> = OnceLock::new();
+        let remover = REMOVER.get_or_init(|| {
+            let (orders, inbox) = channel::<(&Cluster, String)>();
+            thread::spawn(move || {
+                for (cluster, name) in inbox {
+                    let mut psql = cluster
+                        .target("postgres")
+                        .user("postgres")
+                        .host(cluster.socket())
+                        .program("psql");
+                    // A database that stays does no harm.
+                    let _ = psql
+                        .args(["-Xqc", &format!("DROP DATABASE {name} WITH (FORCE)")])
+                        .output();
+                }
+            });
+            Mutex::new(orders)
+        });
+        let order = (self, name.to_owned());
+        remover
+            .lock()
+            .expect("no panic while it is held")
+            .send(order)
+            .expect("the thread stays");
     }
 
     /// How to reach a database of it, as `app`.

@@ -114,10 +114,17 @@ impl Scene {
     }
 }
 
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.pooler = None;
+        self.cluster.remove_database(&self.database);
+    }
+}
+
 /// Makes tests of functions that take a [`Scene`], one for each major version and way, or of
 /// functions that take a [`Major`], one for each:
 ///
-/// ```ignore
+/// ```text
 /// cases! {
 ///     copy_in: direct session transaction;
 ///     a_server_that_is_killed;

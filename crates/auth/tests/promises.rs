@@ -1,6 +1,6 @@
 //! The promises of the crate, its two sides against each other, and hostile input.
-//!
-//! Long because it is a list of cases that have little to do with each other.
+
+// Long because: it is a list of cases that have little to do with each other.
 
 use pgweir_auth::{
     Authenticated, ChannelBinding, Error, Exchange, Login, Message, Method, Reply, Request,

@@ -215,6 +215,15 @@ impl ClientShared {
         }
     }
 
+    /// A request has gone to its server.
+    pub fn asked(&self, now: Instant) {
+        self.request_time.set(now);
+        self.enter(ClientState::Active, now);
+        if self.transaction_since.get().is_none() {
+            self.transaction_since.set(Some(now));
+        }
+    }
+
     /// Remembers the task that is to be woken.
     pub fn register(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();

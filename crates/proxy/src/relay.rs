@@ -370,11 +370,7 @@ impl Relay {
             }
             if let Link::Leased(leased) = &mut self.link {
                 if idle && consumed > 0 {
-                    self.client.request_time.set(now);
-                    self.client.enter(ClientState::Active, now);
-                    if self.client.transaction_since.get().is_none() {
-                        self.client.transaction_since.set(Some(now));
-                    }
+                    self.client.asked(now);
                 }
                 let conn = &mut leased.conn;
                 conn.backlog

@@ -81,9 +81,11 @@ async fn connections(shared: &Shared) -> (Vec<ConnectionRow>, Vec<ConnectionRow>
     (clients, servers)
 }
 
-fn pools(shared: &Shared, clients: &[ConnectionRow]) -> Vec<PoolRow> {
-    let now = Instant::now();
-    let config = shared.config.load();
+/// Clients that do not wait, by database and user of the pool that serves them.
+fn active_clients(
+    config: &pgweir_config::Config,
+    clients: &[ConnectionRow],
+) -> BTreeMap<(String, String), u64> {
     let mut active: BTreeMap<(String, String), u64> = BTreeMap::new();
     for client in clients {
         if let (Some(database), Some(user)) = (&client.database, &client.user)
@@ -97,6 +99,13 @@ fn pools(shared: &Shared, clients: &[ConnectionRow]) -> Vec<PoolRow> {
                 .or_default() += 1;
         }
     }
+    active
+}
+
+fn pools(shared: &Shared, clients: &[ConnectionRow]) -> Vec<PoolRow> {
+    let now = Instant::now();
+    let config = shared.config.load();
+    let active = active_clients(&config, clients);
     let pools = shared.pools.lock();
     let mut rows: Vec<PoolRow> = pools
         .iter()

@@ -1,6 +1,4 @@
 //! What rows say.
-//!
-//! Long because it is a table of values, one for each column.
 
 use std::time::Duration;
 
@@ -67,6 +65,7 @@ fn client() -> ConnectionRow {
 }
 
 /// Something in every part.
+// Long because: it has a value for each column.
 pub(super) fn snapshot() -> Snapshot {
     let pool = |database: &str, user: &str, cl_active| PoolRow {
         database: database.into(),

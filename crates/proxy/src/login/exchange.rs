@@ -71,14 +71,7 @@ async fn exchange(
     loop {
         let (conversation_back, body) = password_message(conversation).await?;
         conversation = conversation_back;
-        let message = match (sasl, first) {
-            (false, _) => frontend::password(&body).map(Message::Password),
-            (true, true) => frontend::sasl_initial(&body).map(|initial| Message::SaslInitial {
-                mechanism: initial.mechanism,
-                response: initial.response,
-            }),
-            (true, false) => Ok(Message::SaslResponse(frontend::sasl_response(&body))),
-        };
+        let message = read(&body, sasl, first);
         let message = match message {
             Ok(message) => message,
             Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
@@ -115,6 +108,18 @@ async fn exchange(
                 return conversation.refuse(Report::new("28P01", text));
             }
         }
+    }
+}
+
+/// What a password message is depends on what was asked for: all have the same tag.
+fn read(body: &[u8], sasl: bool, first: bool) -> Result<Message<'_>, pgweir_wire::Error> {
+    match (sasl, first) {
+        (false, _) => frontend::password(body).map(Message::Password),
+        (true, true) => frontend::sasl_initial(body).map(|initial| Message::SaslInitial {
+            mechanism: initial.mechanism,
+            response: initial.response,
+        }),
+        (true, false) => Ok(Message::SaslResponse(frontend::sasl_response(body))),
     }
 }
 

@@ -15,19 +15,19 @@ demo: prerequisites all
 	scripts/demo.sh
 
 # Everything, against real PostgreSQL.
-test: check unit e2e bench-smoke
+test: prerequisites check unit e2e bench-smoke
 
 # What can be said without running anything.
 check: lint doc
 
-lint:
+lint: prerequisites
 	cargo fmt --check
 	cargo clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
 
-doc:
+doc: prerequisites
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items $(CARGO_FLAGS)
 
-unit:
+unit: prerequisites
 	cargo test --workspace --exclude pgweir-tests --exclude pgweir-tests-sqlx $(CARGO_FLAGS)
 
 # On the system's PostgreSQL and on 18.
@@ -36,11 +36,12 @@ e2e: prerequisites
 	cargo test -p pgweir-tests -p pgweir-tests-sqlx --no-fail-fast $(CARGO_FLAGS) -- --test-threads=$(E2E_THREADS)
 
 # That the benches run, not how fast: in the profile that is built already.
-bench-smoke:
+bench-smoke: prerequisites
 	cargo bench -p pgweir-benches --profile dev $(CARGO_FLAGS) -- --test
 
 # Side by side with PgBouncer on the same server: `make bench ARGUMENTS=--help`.
-bench: prerequisites all
+bench: all
+	scripts/prerequisites.sh --bench
 	python3 benches/compare/run.py $(ARGUMENTS)
 
 prerequisites:

@@ -40,7 +40,7 @@ bench-smoke: prerequisites
 	cargo bench -p pgweir-benches --profile dev $(CARGO_FLAGS) -- --test
 
 # Side by side with PgBouncer on the same server: `make bench ARGUMENTS=--help`.
-bench: all
+bench: prerequisites all
 	scripts/prerequisites.sh --bench
 	python3 benches/compare/run.py $(ARGUMENTS)
 

@@ -1,7 +1,6 @@
 //! Who gets in, and how pgweir itself gets in.
 
 use std::fs;
-use std::time::Duration;
 
 use pgweir_tests::{Cluster, Config, Major, Pooler, ServerError, Target, Wire, cases, eventually};
 use pgweir_wire::startup::PROTOCOL_3_0;
@@ -158,13 +157,12 @@ fn trust(major: Major) {
 }
 
 /// Everything a client can see of a login that fails: the messages' tags, and the error.
-fn failed_login(target: &Target) -> (ServerError, Duration) {
-    let began = std::time::Instant::now();
+fn failed_login(target: &Target) -> ServerError {
     let mut wire = Wire::open(target);
     wire.startup(target, PROTOCOL_3_0, &[]);
     let error = wire.login(target).unwrap_err();
     wire.closed();
-    (error, began.elapsed())
+    error
 }
 
 fn unknown_user_and_wrong_password_look_the_same(major: Major) {
@@ -179,20 +177,8 @@ fn unknown_user_and_wrong_password_look_the_same(major: Major) {
         let pooler = pooler(cluster, &database, auth_type, &secret);
         let wrong = pooler.target(&database).password("wrong");
         let unknown = wrong.user("nobody").password("wrong");
-        // The shortest of several: what a busy machine adds is not pgweir's.
-        let times = |target: &Target| (0..9).map(|_| failed_login(target).1).min().expect("nine");
-        assert_eq!(
-            failed_login(&wrong).0,
-            failed_login(&unknown).0,
-            "{auth_type}"
-        );
-        let (wrong, unknown) = (times(&wrong), times(&unknown));
-        let ratio = wrong.as_secs_f64() / unknown.as_secs_f64();
-        // What is left is noise of a busy machine; without a mock exchange it would be tenfold.
-        assert!(
-            (0.2..5.0).contains(&ratio),
-            "{auth_type}: {wrong:?} and {unknown:?}"
-        );
+        // That both cost the same is a matter of counting, done where the exchange is.
+        assert_eq!(failed_login(&wrong), failed_login(&unknown), "{auth_type}");
     }
 }
 

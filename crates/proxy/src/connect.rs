@@ -83,6 +83,14 @@ impl Error {
     }
 }
 
+/// What the pool is told of a failure, with the server's SQLSTATE in front if it gave one.
+fn cause(error: &Error) -> Arc<str> {
+    match error {
+        Error::Refused { sqlstate, message } => format!("{sqlstate} {message}").into(),
+        other => other.to_string().into(),
+    }
+}
+
 /// Opens the connection that a permit allows, in the background.
 pub fn start(worker: &Rc<Worker>, permit: Permit) {
     if worker.shared.pools.lock().key(permit.pool()).kind == Kind::Dedicated {
@@ -103,7 +111,7 @@ pub fn start(worker: &Rc<Worker>, permit: Permit) {
             }
             Err(error) => {
                 let fatal = error.fatal();
-                let cause = Arc::from(error.to_string());
+                let cause = cause(&error);
                 worker.pools(|pools| pools.failed(permit, cause, fatal, now));
             }
         }
@@ -141,37 +149,45 @@ fn target(worker: &Worker, database: &Arc<str>, user: &Arc<str>) -> Result<Targe
     })
 }
 
+/// The host that a connection should go to now.
+fn next_host(worker: &Worker, database: &Arc<str>, count: usize) -> pgweir_route::HostIndex {
+    let retry = worker.shared.config.load().settings.server_login_retry;
+    let mut all = worker.shared.hosts.lock();
+    let fresh = || pgweir_route::Hosts::new(count, retry);
+    let hosts = all.entry(Arc::clone(database)).or_insert_with(fresh);
+    if hosts.len() != count {
+        *hosts = fresh();
+    }
+    hosts.target(Instant::now())
+}
+
 async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error> {
     let key = worker.shared.pools.lock().key(permit.pool()).clone();
     let target = target(worker, &key.database, &key.user)?;
-    let host = {
-        let mut all = worker.shared.hosts.lock();
-        let retry = worker.shared.config.load().settings.server_login_retry;
-        let count = target.hosts.len();
-        let hosts = all
-            .entry(Arc::clone(&key.database))
-            .or_insert_with(|| pgweir_route::Hosts::new(count, retry));
-        if hosts.len() != count {
-            *hosts = pgweir_route::Hosts::new(count, retry);
+    let mut tried = Vec::new();
+    let result = loop {
+        let host = next_host(worker, &key.database, target.hosts.len());
+        let result = log_in(worker, permit, &target, &target.hosts[host.0], &[]).await;
+        let answered = matches!(&result, Ok(_) | Err(Error::Refused { .. } | Error::Auth(_)));
+        let outcome = if answered {
+            Outcome::Connected
+        } else {
+            Outcome::Failed
+        };
+        if let Some(hosts) = worker.shared.hosts.lock().get_mut(&key.database) {
+            hosts.report(host, outcome, Instant::now());
         }
-        hosts.target(Instant::now())
+        if let Err(error) = &result {
+            let name = target.hosts[host.0].to_string();
+            crate::report::connect_failed(&key.database, &key.user, &name, error);
+        }
+        // One host that does not answer is no reason to wait as long as there is another.
+        tried.push(host);
+        let next = next_host(worker, &key.database, target.hosts.len());
+        if answered || tried.contains(&next) {
+            break result;
+        }
     };
-    let result = log_in(worker, permit, &target, &target.hosts[host.0], &[]).await;
-    let outcome = match &result {
-        Ok(_) | Err(Error::Refused { .. } | Error::Auth(_)) => Outcome::Connected,
-        Err(_) => Outcome::Failed,
-    };
-    if let Some(hosts) = worker.shared.hosts.lock().get_mut(&key.database) {
-        hosts.report(host, outcome, Instant::now());
-    }
-    if let Err(error) = &result {
-        crate::report::connect_failed(
-            &key.database,
-            &key.user,
-            &target.hosts[host.0].to_string(),
-            error,
-        );
-    }
     let mut conn = result?;
     if let Some(query) = &target.connect_query {
         crate::giveback::ask(worker, &mut conn, query.as_bytes()).await?;

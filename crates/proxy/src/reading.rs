@@ -72,3 +72,32 @@ pub(crate) fn drain_idle(
         keep(&mut conn.held, input, consumed);
     }
 }
+
+/// Whether a connection that was idle is still of use. Costs no system call as long as nothing
+/// has come: the runtime knows whether its socket has anything to say.
+pub(crate) fn is_alive(conn: &mut ServerConn, cx: &mut Context<'_>) -> bool {
+    let mut buffer = [0; 1024];
+    loop {
+        match conn.stream.poll_read(cx, &mut buffer) {
+            Poll::Pending => break,
+            Poll::Ready(Ok(len)) if len > 0 => conn.held.extend_from_slice(&buffer[..len]),
+            Poll::Ready(_) => return false,
+        }
+    }
+    if conn.held.is_empty() {
+        return true;
+    }
+    // An error that nobody asked for is the server's goodbye (57P01, 57P02, 57P05).
+    if conn.held[0] == pgweir_wire::tag::backend::ERROR_RESPONSE {
+        return false;
+    }
+    let held = std::mem::take(&mut conn.held);
+    let mut nobody = pgweir_session::Batch::new();
+    match conn.session.handle_replies(&held, None, &mut nobody) {
+        Ok(consumed) => {
+            keep(&mut conn.held, &held, consumed);
+            conn.session.at_boundary()
+        }
+        Err(_) => false,
+    }
+}

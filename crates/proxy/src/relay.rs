@@ -18,7 +18,7 @@ use pgweir_wire::backend::Status;
 
 use crate::client::{ClientShared, ClientState, Grant, Kill};
 use crate::lease::Leased;
-use crate::reading::{keep, put_in_front, read};
+use crate::reading::{is_alive, keep, put_in_front, read};
 use crate::shared::Admission;
 use crate::stats::Stats;
 use crate::stream::{Backlog, Stream};
@@ -483,6 +483,14 @@ impl Relay {
             crate::giveback::check(&self.worker, leased, self.client.client_id());
             self.client.enter(ClientState::Waiting, now);
             self.link = Link::Waiting;
+            return Ok(());
+        }
+        if !is_alive(&mut leased.conn, cx) {
+            // It died while it was idle: nothing has been asked of it, so the next one will do.
+            self.worker.discard(*leased, "server conn crashed?", now);
+            self.link = Link::Waiting;
+            *self.client.grant.borrow_mut() = Some(Grant::Again);
+            cx.waker().wake_by_ref();
             return Ok(());
         }
         let shared = leased.shared();

@@ -1,5 +1,6 @@
 //! Errors become what a client reads and what the log says; only here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pgweir_session::Refusal;
@@ -16,7 +17,7 @@ use crate::shared::Shared;
 #[error("{message}")]
 pub struct Report {
     /// Five characters (errcodes-appendix).
-    pub sqlstate: &'static str,
+    pub sqlstate: Cow<'static, str>,
     /// What happened.
     pub message: String,
     /// The figures.
@@ -27,9 +28,9 @@ pub struct Report {
 
 impl Report {
     /// An error without detail and hint.
-    pub fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(sqlstate: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
-            sqlstate,
+            sqlstate: sqlstate.into(),
             message: message.into(),
             detail: None,
             hint: None,
@@ -56,7 +57,7 @@ impl Report {
         encode::error(
             &ErrorFields {
                 severity: "FATAL",
-                sqlstate: self.sqlstate,
+                sqlstate: &self.sqlstate,
                 message: &self.message,
                 detail: self.detail.as_deref(),
                 hint: self.hint.as_deref(),
@@ -97,13 +98,31 @@ impl Report {
                 .detail(format!("No server connection became free within {} s; {figures}.", waited.as_secs_f32()))
                 .hint("Raise default_pool_size (or the pool_size of the database or user), or query_wait_timeout."),
             Why::LoginFailing { cause } => {
+                let (_, cause) = of_cause(cause);
                 Self::new("08006", format!("server login has been failing, cached error: {cause} (server_login_retry)"))
             }
-            Why::LoginRefused { cause } => Self::new("08004", cause.to_string()),
+            Why::LoginRefused { cause } => {
+                let (sqlstate, message) = of_cause(cause);
+                Self::new(sqlstate.unwrap_or("08004").to_owned(), message)
+            }
             Why::Disabled { database } => Self::new("57P03", format!("database \"{database}\" is disabled")),
             Why::Removed => Self::new("57P01", "database removed"),
             Why::ShuttingDown => Self::new("57P01", "server shutting down"),
         }
+    }
+}
+
+/// A cause as `connect` gives it: the server's SQLSTATE, if it gave one, and the rest.
+fn of_cause(cause: &str) -> (Option<&str>, &str) {
+    let is_state = |text: &str| {
+        text.len() == 5
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
+    match cause.split_once(' ') {
+        Some((sqlstate, message)) if is_state(sqlstate) => (Some(sqlstate), message),
+        _ => (None, cause),
     }
 }
 
@@ -157,7 +176,7 @@ pub fn pooler_error(shared: &Shared, client: &ClientShared, report: &Report) {
         database,
         user,
         peer = %client.peer,
-        sqlstate = report.sqlstate,
+        sqlstate = %report.sqlstate,
         detail = report.detail.as_deref().unwrap_or(""),
         "pooler error: {}",
         report.message

@@ -100,7 +100,6 @@ fn a_transaction_asks_for_no_memory() {
 }
 
 #[test]
-#[ignore = "session copies the server's name for each Bind and Describe (prepare.rs, Found::sent)"]
 fn a_statement_prepared_before_asks_for_no_memory() {
     check(&[
         ("prepared", of_transactions(&requests::prepared())),

@@ -101,6 +101,8 @@ pub struct ServerConn {
 pub struct Parcel {
     stream: Stream,
     session: Server,
+    /// Bytes read that are less than a frame.
+    held: Vec<u8>,
     facts: ServerFacts,
     request_time: Instant,
     close_needed: bool,
@@ -144,6 +146,7 @@ impl ServerConn {
         Ok(Parcel {
             stream: self.stream,
             session: self.session,
+            held: self.held,
             facts: self.shared.facts.clone(),
             request_time: self.shared.request_time.get(),
             close_needed: self.shared.close_needed.get(),
@@ -158,7 +161,8 @@ impl Parcel {
     /// From the operating system; the connection is lost.
     pub fn unpack(mut self) -> std::io::Result<ServerConn> {
         self.stream.attach()?;
-        let conn = ServerConn::new(self.stream, self.session, self.facts);
+        let mut conn = ServerConn::new(self.stream, self.session, self.facts);
+        conn.held = self.held;
         conn.shared.request_time.set(self.request_time);
         conn.shared.close_needed.set(self.close_needed);
         Ok(conn)

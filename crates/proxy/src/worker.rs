@@ -405,7 +405,15 @@ impl Worker {
 
     fn ship(&self, client: ClientId, ticket: Option<Ticket>, lease: Lease, conn: ServerConn) {
         self.servers.borrow_mut().remove(&conn.conn());
-        let parcel = conn.pack().ok().map(Box::new);
+        let mut conn = conn;
+        // Looked at here: the other worker's runtime knows nothing of the socket at first.
+        let mut cx = Context::from_waker(Waker::noop());
+        let alive = crate::reading::is_alive(&mut conn, &mut cx);
+        let parcel = if alive {
+            conn.pack().ok().map(Box::new)
+        } else {
+            None
+        };
         let to = Place::of(client).worker;
         self.shared.mail(
             to,

@@ -25,11 +25,19 @@ struct Found {
     /// What it stands for, if the client prepared it.
     statement: Option<Arc<Statement>>,
     alias: u32,
-    /// The name on the server; `None` when it is the client's own.
-    sent: Option<Vec<u8>>,
+    /// What is sent in the place of a name that stands for nothing, but looks like one of ours.
+    pretended: Option<Vec<u8>>,
 }
 
 impl Found {
+    /// The name on the server; `None` when it is the client's own.
+    fn sent(&self) -> Option<&[u8]> {
+        match &self.statement {
+            Some(statement) => Some(statement.name()),
+            None => self.pretended.as_deref(),
+        }
+    }
+
     fn id(&self) -> u64 {
         self.statement
             .as_ref()
@@ -239,7 +247,7 @@ impl Client {
         });
         self.bound(bind.portal, found.id(), verdict, server);
         server.push(found.expect(Kind::Bind));
-        let Some(name) = found.sent else {
+        let Some(name) = found.sent() else {
             return Ok(frame.forward());
         };
         // Tag, length, portal and our name; the rest of the message as it is.
@@ -253,7 +261,7 @@ impl Client {
             out.extend_from_slice(&len.to_be_bytes());
             out.extend_from_slice(bind.portal);
             out.push(0);
-            out.extend_from_slice(&name);
+            out.extend_from_slice(name);
             out.push(0);
         });
         Ok(Outcome::Pass {
@@ -289,10 +297,10 @@ impl Client {
         }
         let found = self.find(describe.name, server, rules, to_server);
         server.push(found.expect(Kind::Describe));
-        let Some(name) = found.sent else {
+        let Some(name) = found.sent() else {
             return Ok(frame.forward());
         };
-        to_server.own(|out| encode::describe(b'S', &name, out));
+        to_server.own(|out| encode::describe(b'S', name, out));
         Ok(done(frame))
     }
 
@@ -376,7 +384,7 @@ impl Client {
                 named.statement
             };
             return Found {
-                sent: Some(statement.name().to_vec()),
+                pretended: None,
                 statement: Some(statement),
                 alias: named.alias,
             };
@@ -384,7 +392,7 @@ impl Client {
         let mut found = Found {
             statement: None,
             alias: 0,
-            sent: None,
+            pretended: None,
         };
         if name.starts_with(NAME_PREFIX.as_bytes()) {
             let names = self.names.get_or_insert_default();
@@ -393,7 +401,7 @@ impl Client {
             }
             found.alias = names.new_alias();
             names.remember(found.alias, name);
-            found.sent = Some(pretender(name));
+            found.pretended = Some(pretender(name));
         }
         found
     }

@@ -348,7 +348,14 @@ impl Pools {
         if conn.stale || pool.removed || pool.paused || self.shutting_down {
             return self.put_away(id, "database configuration changed", now);
         }
-        // An old connection still serves those who wait: closing it would make them wait longer.
+        // Also while somebody waits, or a busy pool would never shrink and never renew itself.
+        if !pool.limits.room(pool.total(), true) {
+            return self.put_away(id, "pool size reduced", now);
+        }
+        if over_age && pool.opening == 0 && pool.failing.is_none() {
+            // One at a time: those who wait are not to wait for all of them.
+            return self.put_away(id, "server lifetime over", now);
+        }
         if let Some(waiter) = pool.queue.next(worker, self.locality) {
             pool.leased += 1;
             conn.place = Place::Leased(Phase::Active);
@@ -383,9 +390,6 @@ impl Pools {
             .pools
             .get_mut(&pool_id)
             .expect("a pool outlives its connections");
-        if !pool.limits.room(pool.total(), true) {
-            return self.put_away(id, "pool size reduced", now);
-        }
         self.conns[id.slot as usize].place = Place::Idle;
         pool.idle.push_back(Idle {
             conn: id,

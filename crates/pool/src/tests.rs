@@ -447,3 +447,42 @@ fn p1_the_reserve_opens_only_when_somebody_has_waited() {
     pools.opened(second, start);
     pools.release(lease, Release::Clean, start);
 }
+
+#[test]
+fn p1_a_busy_pool_shrinks_and_renews_itself() {
+    let limits = Limits {
+        size: 1,
+        lifetime: Duration::from_secs(10),
+        ..Limits::default()
+    };
+    let (mut pools, id) = one_pool(&limits);
+    let start = Instant::now();
+    let late = start + Duration::from_secs(11);
+    assert!(matches!(
+        pools.take(id, WorkerId(0), ClientId(1), start),
+        Take::Wait(_)
+    ));
+    let first = permit(&mut pools);
+    pools.opened(first, start);
+    let Some(Action::Hand { lease, .. }) = pools.next_action() else {
+        panic!("not handed over")
+    };
+    assert!(matches!(
+        pools.take(id, WorkerId(0), ClientId(2), late),
+        Take::Wait(_)
+    ));
+    pools.release(lease, Release::Clean, late);
+    assert!(
+        matches!(pools.next_action(), Some(Action::Close { .. })),
+        "too old, though wanted"
+    );
+    let second = permit(&mut pools);
+    pools.opened(second, late);
+    assert!(matches!(
+        pools.next_action(),
+        Some(Action::Hand {
+            client: ClientId(2),
+            ..
+        })
+    ));
+}

@@ -75,6 +75,22 @@ impl Listeners {
         let backlog = i32::try_from(settings.listen_backlog).unwrap_or(i32::MAX);
         let mut listeners = Self::default();
         let mut failed = None;
+        // TCP last: whoever finds its port open finds everything else there too.
+        if !settings.unix_socket_dir.is_empty() {
+            let path = Path::new(&settings.unix_socket_dir)
+                .join(format!(".s.PGSQL.{}", settings.listen_port));
+            match unix(&path, settings.unix_socket_mode.bits(), backlog) {
+                Ok(socket) => {
+                    tracing::info!(path = %path.display(), "listening");
+                    listeners.unix.push(socket);
+                    listeners.paths.push(path);
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "cannot listen");
+                    failed = Some(error);
+                }
+            }
+        }
         for name in &settings.listen_addr {
             for address in resolve(name, settings.listen_port) {
                 let bound = address
@@ -89,21 +105,6 @@ impl Listeners {
                         tracing::warn!(%address, error = %source, "cannot listen");
                         failed = Some(Error::Listen { address, source });
                     }
-                }
-            }
-        }
-        if !settings.unix_socket_dir.is_empty() {
-            let path = Path::new(&settings.unix_socket_dir)
-                .join(format!(".s.PGSQL.{}", settings.listen_port));
-            match unix(&path, settings.unix_socket_mode.bits(), backlog) {
-                Ok(socket) => {
-                    tracing::info!(path = %path.display(), "listening");
-                    listeners.unix.push(socket);
-                    listeners.paths.push(path);
-                }
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot listen");
-                    failed = Some(error);
                 }
             }
         }

@@ -10,6 +10,22 @@ pub(crate) struct Cap {
     pub(crate) max: u32,
     /// Connections of all pools of the group, in whatever place.
     pub(crate) count: u32,
+    /// How many of them are idle.
+    pub(crate) idle: u32,
+    /// The group's pools, by slot.
+    pub(crate) pools: Vec<u32>,
+}
+
+impl Cap {
+    /// Whether there may be no more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.max > 0 && self.count >= self.max
+    }
+
+    /// Whether there are too many: the cap has been lowered.
+    pub(crate) fn is_over(&self) -> bool {
+        self.max > 0 && self.count > self.max
+    }
 }
 
 /// Groups by name; a pool knows its group by number.
@@ -21,33 +37,25 @@ pub(crate) struct Caps {
 
 impl Caps {
     /// The number of a group.
-    pub(crate) fn group(&mut self, name: &Arc<str>) -> usize {
-        *self.names.entry(Arc::clone(name)).or_insert_with(|| {
-            self.caps.push(Cap::default());
-            self.caps.len() - 1
-        })
+    pub(crate) fn group(&mut self, name: &str) -> usize {
+        if let Some(group) = self.names.get(name) {
+            return *group;
+        }
+        self.caps.push(Cap::default());
+        self.names.insert(name.into(), self.caps.len() - 1);
+        self.caps.len() - 1
     }
 
-    pub(crate) fn set(&mut self, name: &str, max: u32) {
-        let group = self.group(&name.into());
-        self.caps[group].max = max;
+    /// The group of a name, if it has ever been spoken of.
+    pub(crate) fn find(&self, name: &str) -> Option<&Cap> {
+        self.names.get(name).map(|group| &self.caps[*group])
     }
 
-    pub(crate) fn is_full(&self, group: usize) -> bool {
-        let cap = &self.caps[group];
-        cap.max > 0 && cap.count >= cap.max
-    }
-
-    pub(crate) fn add(&mut self, group: usize) {
-        self.caps[group].count += 1;
-    }
-
-    pub(crate) fn subtract(&mut self, group: usize) {
-        self.caps[group].count -= 1;
-    }
-
-    #[cfg(test)]
     pub(crate) fn get(&self, group: usize) -> &Cap {
         &self.caps[group]
+    }
+
+    pub(crate) fn get_mut(&mut self, group: usize) -> &mut Cap {
+        &mut self.caps[group]
     }
 }

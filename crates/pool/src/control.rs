@@ -1,45 +1,67 @@
 //! What operators and configurations do to pools.
+//!
+//! Each of these changes all that it is about first and settles who may have what at the end, so
+//! that nothing is opened for a pool whose turn to be changed comes next.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::action::Refusal;
 use crate::limits::Limits;
-use crate::pools::{Place, Pools};
-use crate::token::{ConnId, PoolId};
+use crate::pools::Pools;
+use crate::token::PoolId;
 
 impl Pools {
-    /// New limits for a pool; what is too much goes as soon as nobody uses it.
+    /// New limits for a pool; what is too much goes as soon as nobody uses it. The normal and the
+    /// dedicated pool of a database, user and host share one size, so they share all limits:
+    /// those of the other are changed too.
     pub fn set_limits(&mut self, id: PoolId, limits: Limits, now: Instant) {
-        let Some(pool) = self.pools.get_mut(&id) else {
+        let Some(slot) = self.slot(id) else {
             return;
         };
-        pool.limits = limits;
-        while let Some(pool) = self.pools.get_mut(&id)
-            && !pool.limits.room(pool.total().saturating_sub(1), true)
-            && let Some(idle) = pool.idle.pop_front()
-        {
-            self.put_away(idle.conn, "pool size reduced", now);
+        if let Some(sibling) = self.pools[slot].sibling {
+            let sibling = sibling as usize;
+            self.pools[sibling].limits = limits.clone();
+            self.pools[slot].limits = limits;
+            self.shed(sibling);
+        } else {
+            self.pools[slot].limits = limits;
         }
-        self.grow(id, now);
+        self.shed(slot);
+        self.settle(now);
+    }
+
+    /// Closes idle connections of a pool that are too many.
+    fn shed(&mut self, slot: usize) {
+        while let Some(reason) = self.excess(slot)
+            && let Some(idle) = self.pools[slot].longest_idle()
+        {
+            self.put_away(idle.conn, reason);
+        }
     }
 
     /// Server connections of a database at most, over all its pools; 0: no limit. What is too
     /// much goes as soon as nobody uses it.
     pub fn set_database_cap(&mut self, database: &str, max: u32, now: Instant) {
-        self.databases.set(database, max);
-        self.grow_all(now);
+        let group = self.databases.group(database);
+        self.databases.get_mut(group).max = max;
+        while self.databases.get(group).is_over()
+            && let Some(idle) = self.longest_idle(&self.databases.get(group).pools, |_| true)
+        {
+            self.put_away(idle, "max_db_connections reduced");
+        }
+        self.settle(now);
     }
 
     /// The same for a user.
     pub fn set_user_cap(&mut self, user: &str, max: u32, now: Instant) {
-        self.users.set(user, max);
-        self.grow_all(now);
-    }
-
-    fn of(&self, database: Option<&str>) -> Vec<PoolId> {
-        let named = |id: &PoolId| database.is_none_or(|name| *self.pools[id].key.database == *name);
-        self.pools.keys().copied().filter(named).collect()
+        let group = self.users.group(user);
+        self.users.get_mut(group).max = max;
+        while self.users.get(group).is_over()
+            && let Some(idle) = self.longest_idle(&self.users.get(group).pools, |_| true)
+        {
+            self.put_away(idle, "max_user_connections reduced");
+        }
+        self.settle(now);
     }
 
     /// PAUSE: nobody gets a connection of the database (of any, if none is named); idle ones are
@@ -47,17 +69,16 @@ impl Pools {
     pub fn pause(&mut self, database: Option<&str>, now: Instant) {
         match database {
             Some(name) if !self.paused.iter().any(|other| **other == *name) => {
-                self.paused.push(name.into())
+                self.paused.push(name.into());
             }
             Some(_) => {}
             None => self.all_paused = true,
         }
-        for id in self.of(database) {
-            if let Some(pool) = self.pools.get_mut(&id) {
-                pool.paused = true;
-            }
-            self.close_idle(id, "database paused", now);
+        for slot in self.of(database) {
+            self.pools[slot].paused = true;
+            self.close_idle_of(slot, "database paused");
         }
+        self.settle(now);
     }
 
     /// RESUME.
@@ -69,12 +90,10 @@ impl Pools {
                 self.all_paused = false;
             }
         }
-        for id in self.of(database) {
-            if let Some(pool) = self.pools.get_mut(&id) {
-                pool.paused = self.all_paused;
-            }
-            self.grow(id, now);
+        for slot in self.of(database) {
+            self.pools[slot].paused = self.all_paused;
         }
+        self.settle(now);
     }
 
     /// Whether PAUSE is in force: of this database, or of everything.
@@ -88,16 +107,7 @@ impl Pools {
         self.all_paused || !self.paused.is_empty()
     }
 
-    /// Server connections of a user, over all pools.
-    pub fn user_connections(&self, user: &str) -> u32 {
-        self.pools
-            .values()
-            .filter(|pool| *pool.key.user == *user)
-            .map(|pool| pool.total())
-            .sum()
-    }
-
-    /// DISABLE: new clients of the database are to be refused.
+    /// DISABLE: new clients of the database are to be refused. Those that are there go on.
     pub fn disable(&mut self, database: &str) {
         if !self.is_disabled(database) {
             self.disabled.push(database.into());
@@ -115,86 +125,83 @@ impl Pools {
     }
 
     /// RECONNECT: connections of the database (of all, if none is named) are closed, those in use
-    /// when they are given back. What was learnt about failures is forgotten.
+    /// when they are given back, those being opened as soon as they are there. What was learnt
+    /// about failures is forgotten.
     pub fn reconnect(&mut self, database: Option<&str>, now: Instant) {
-        for id in self.of(database) {
-            for (_, conn) in self.conns.iter_mut().filter(|(_, conn)| conn.pool == id) {
+        for slot in self.of(database) {
+            self.close_idle_of(slot, "database configuration changed");
+            let conns = self.conns.iter_mut();
+            for (_, conn) in conns.filter(|(_, conn)| conn.slot() == slot) {
                 conn.stale = true;
             }
-            if let Some(pool) = self.pools.get_mut(&id) {
+            if let Some(pool) = self.pools.get_mut(slot) {
                 pool.failing = None;
             }
-            self.close_idle(id, "database configuration changed", now);
-            self.grow(id, now);
         }
+        self.settle(now);
     }
 
     /// A database is gone from the configuration: who waits is refused, connections go as soon as
     /// nobody uses them, and the pools with the last of them.
     pub fn remove_database(&mut self, database: &str, now: Instant) {
-        for id in self.of(Some(database)) {
-            if let Some(pool) = self.pools.get_mut(&id) {
-                pool.removed = true;
-                self.by_key.remove(&pool.key);
-            }
-            self.fail_all(id, &Refusal::Removed);
-            self.close_idle(id, "database removed", now);
-            self.end_if_over(id);
+        for slot in self.of(Some(database)) {
+            self.remove(slot, "database removed");
         }
         self.paused.retain(|other| **other != *database);
         self.disabled.retain(|other| **other != *database);
+        self.settle(now);
     }
 
-    /// The process goes down: who waits is refused, and whoever asks from now on.
-    pub fn shut_down(&mut self, now: Instant) {
-        self.shutting_down = true;
-        for id in self.of(None) {
-            self.fail_all(id, &Refusal::ShuttingDown);
-            self.close_idle(id, "server shutting down", now);
+    /// The same for one pool: whoever asks from now on finds [`Refusal::Removed`], and under its
+    /// key there may be a new one.
+    pub fn remove_pool(&mut self, id: PoolId, now: Instant) {
+        if let Some(slot) = self.slot(id) {
+            self.remove(slot, "pool removed");
+            self.settle(now);
         }
     }
 
-    /// Whether no connection of a database (of any, if none is named) is in use or being opened.
-    pub fn quiescent(&self, database: Option<&str>) -> bool {
-        let mut pools = self.pools.values();
-        pools.all(|pool| {
-            database.is_some_and(|name| *pool.key.database != *name)
-                || (pool.leased == 0 && pool.opening == 0)
-        })
+    /// The process goes down: who waits is refused, and whoever asks from now on.
+    pub fn shut_down(&mut self, _now: Instant) {
+        self.shutting_down = true;
+        for slot in self.of(None) {
+            self.fail_all(slot, &Refusal::ShuttingDown);
+            self.close_idle_of(slot, "server shutting down");
+        }
     }
 
-    /// Whether no connection that RECONNECT or a reload marked is left.
-    pub fn refreshed(&self, database: Option<&str>) -> bool {
-        self.conns.iter().all(|(_, conn)| {
-            let key = &self.pools[&conn.pool].key;
-            !conn.stale || database.is_some_and(|name| *key.database != *name)
-        })
+    fn of(&self, database: Option<&str>) -> Vec<usize> {
+        let pools = self.pools.iter();
+        let named = |key: &str| database.is_none_or(|name| key == name);
+        pools
+            .filter(|(_, pool)| named(&pool.key.database))
+            .map(|(slot, _)| slot)
+            .collect()
     }
 
-    /// Databases that have pools.
-    pub fn databases(&self) -> Vec<Arc<str>> {
-        let mut names: Vec<_> = self
-            .iter()
-            .map(|pool| Arc::clone(&pool.key.database))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+    fn remove(&mut self, slot: usize, reason: &'static str) {
+        let pool = &mut self.pools[slot];
+        if std::mem::replace(&mut pool.removed, true) {
+            return;
+        }
+        self.by_key.remove(&pool.key);
+        if let Some(sibling) = pool.sibling.take() {
+            self.pools[sibling as usize].sibling = None;
+        }
+        self.fail_all(slot, &Refusal::Removed);
+        if self.pools[slot].total() == 0 {
+            self.end_pool_if_over(slot);
+        } else {
+            self.close_idle_of(slot, reason);
+        }
     }
 
-    /// Whether a connection is to be closed as soon as nobody uses it.
-    pub fn is_stale(&self, id: ConnId) -> bool {
-        self.conns
-            .get(id.slot as usize)
-            .is_some_and(|conn| conn.stale)
-    }
-
-    pub(crate) fn close_idle(&mut self, id: PoolId, reason: &'static str, now: Instant) {
-        while let Some(pool) = self.pools.get_mut(&id)
-            && let Some(idle) = pool.idle.pop_front()
+    /// Closes the idle connections of a pool, with which it ends if it has been removed.
+    fn close_idle_of(&mut self, slot: usize, reason: &'static str) {
+        while let Some(pool) = self.pools.get(slot)
+            && let Some(idle) = pool.longest_idle()
         {
-            debug_assert_eq!(self.conns[idle.conn.slot as usize].place, Place::Idle);
-            self.put_away(idle.conn, reason, now);
+            self.put_away(idle.conn, reason);
         }
     }
 }

@@ -48,9 +48,29 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether somebody who has waited for so long may be given the reserve.
+    pub(crate) fn reserve_due(&self, waited: Duration) -> bool {
+        !self.reserve_delay.is_zero() && waited >= self.reserve_delay
+    }
+
+    /// How long after one connection was closed for its age the next one may be: so that
+    /// connections that were opened together do not go together.
+    pub(crate) fn retirement_gap(&self, total: u32) -> Duration {
+        let size = if self.size == 0 { total } else { self.size };
+        self.lifetime / size.max(1)
+    }
+
     /// Whether a pool that has `total` connections may have one more; `reserve`: with its reserve.
     pub(crate) fn room(&self, total: u32, reserve: bool) -> bool {
+        self.beyond(total.saturating_add(1), reserve) == 0
+    }
+
+    /// How many of `total` connections are too many; `reserve`: with the reserve.
+    pub(crate) fn beyond(&self, total: u32, reserve: bool) -> u32 {
         let reserve = if reserve { self.reserve_size } else { 0 };
-        self.size == 0 || total < self.size.saturating_add(reserve)
+        match self.size {
+            0 => 0,
+            size => total.saturating_sub(size.saturating_add(reserve)),
+        }
     }
 }

@@ -2,101 +2,71 @@
 
 use std::time::Instant;
 
-use crate::action::{Action, Refusal};
+use crate::conn::Place;
 use crate::pool::Kind;
 use crate::pools::Pools;
-use crate::token::{PoolId, Ticket, WorkerId};
+use crate::token::ConnId;
 
 impl Pools {
     /// To be called a few times a second: every timeout is exact to this.
     pub fn tick(&mut self, now: Instant) {
-        let all: Vec<PoolId> = self.pools.keys().copied().collect();
-        for id in all {
-            self.refuse_late(id, now);
-            self.close_old(id, now);
-            // After a pause for failures, and when the reserve is due.
-            self.grow(id, now);
-            self.fill(id, now);
+        let slots: Vec<usize> = self.pools.iter().map(|(slot, _)| slot).collect();
+        for slot in &slots {
+            self.refuse_late(*slot, now);
+            self.close_old(*slot, now);
+        }
+        // After a pause for failures, when the reserve is due, and in the place of old ones.
+        self.settle(now);
+        for slot in &slots {
+            if self.pools.contains(*slot) {
+                self.fill(*slot, now);
+            }
         }
     }
 
-    fn refuse_late(&mut self, id: PoolId, now: Instant) {
-        while let Some(pool) = self.pools.get_mut(&id)
-            && !pool.limits.wait_timeout.is_zero()
-            && let Some(oldest) = pool.queue.oldest().copied()
-        {
-            let waited = now.saturating_duration_since(oldest.since);
-            if waited < pool.limits.wait_timeout {
-                return;
-            }
-            let figures = pool.figures();
-            pool.queue.pop_oldest();
-            if pool.queue.is_empty() {
-                self.hungry -= 1;
-            }
-            let ticket = Ticket {
-                pool: id,
-                worker: oldest.worker,
-                number: oldest.number,
-            };
-            let why = Refusal::WaitTimeout { waited, figures };
-            self.actions.push_back(Action::Fail {
-                client: oldest.client,
-                to: oldest.worker,
-                ticket,
-                why,
-            });
-        }
-    }
-
-    fn close_old(&mut self, id: PoolId, now: Instant) {
-        let Some(pool) = self.pools.get(&id) else {
+    fn close_old(&mut self, slot: usize, now: Instant) {
+        let pool = &self.pools[slot];
+        if pool.idle.is_empty() {
             return;
-        };
-        let limits = &pool.limits;
-        // Not below the least that is to be kept: those would be opened again at once.
-        let mut spare = pool.total().saturating_sub(limits.min_size);
-        let mut old = Vec::new();
-        for idle in &pool.idle {
-            let age = now.saturating_duration_since(self.conns[idle.conn.slot as usize].born);
-            let idled = now.saturating_duration_since(idle.since);
-            if age > limits.lifetime {
-                old.push((idle.conn, "server lifetime over"));
-            } else if !limits.idle_timeout.is_zero() && idled > limits.idle_timeout && spare > 0 {
-                spare -= 1;
-                old.push((idle.conn, "server idle timeout"));
-            }
         }
-        for (conn, reason) in old {
-            if let Some(pool) = self.pools.get_mut(&id) {
-                pool.idle.retain(|idle| idle.conn != conn);
+        let timeout = pool.limits.idle_timeout;
+        // Not below the least that is to be kept: those would be opened again at once.
+        let mut spare = pool.total().saturating_sub(pool.limits.min_size);
+        let idle: Vec<_> = pool.idle.iter().map(|(_, idle)| *idle).collect();
+        for idle in idle {
+            let idled = now.saturating_duration_since(idle.since);
+            if self.retire(idle.conn, now) {
+                self.close_idle(idle.conn, "server lifetime over");
+            } else if spare > 0 && !timeout.is_zero() && idled >= timeout {
+                self.close_idle(idle.conn, "server idle timeout");
+            } else {
+                continue;
             }
-            self.put_away(conn, reason, now);
+            spare = spare.saturating_sub(1);
         }
     }
 
-    /// Opens what is missing to the least that is to be kept.
-    fn fill(&mut self, id: PoolId, now: Instant) {
-        let missing = |pools: &Self| {
-            pools.pools.get(&id).is_some_and(|pool| {
-                pool.key.kind == Kind::Normal
-                    && pool.may_try(now)
-                    && pool.total() < pool.limits.min_size
-                    && pool.limits.room(pool.total(), false)
-                    && pool.opening < pool.limits.opening_max
-                    && (pool.failing.is_none() || pool.opening == 0)
-            })
-        };
-        while !self.shutting_down && missing(self) {
-            let (database, user) = match self.pools.get(&id) {
-                Some(pool) => (pool.database, pool.user),
-                None => return,
-            };
-            // Nobody is evicted for a connection that nobody waits for.
-            if self.databases.is_full(database) || self.users.is_full(user) {
+    fn close_idle(&mut self, id: ConnId, reason: &'static str) {
+        debug_assert!(matches!(self.conn(id).place, Place::Idle(_)));
+        self.put_away(id, reason);
+    }
+
+    /// Opens what is missing to the least that is to be kept. Nobody is evicted for it.
+    fn fill(&mut self, slot: usize, now: Instant) {
+        loop {
+            let pool = &self.pools[slot];
+            let missing = pool.key.kind == Kind::Normal
+                && pool.total() < pool.limits.min_size
+                && pool.limits.room(self.total(slot), false)
+                && pool.may_try(now)
+                && !self.shutting_down
+                && !self.databases.get(pool.database).is_full()
+                && !self.users.get(pool.user).is_full();
+            if !missing {
                 return;
             }
-            self.open(id, WorkerId(0), now);
+            let worker = self.some_worker();
+            self.open(slot, worker, now);
         }
     }
 }

@@ -4,7 +4,10 @@ use std::fmt;
 
 /// A pool. Never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PoolId(pub(crate) u32);
+pub struct PoolId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
 
 /// A worker: a thread that owns sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,7 +34,7 @@ impl fmt::Display for ConnId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket {
     pub(crate) pool: PoolId,
-    pub(crate) worker: WorkerId,
+    pub(crate) key: u32,
     pub(crate) number: u64,
 }
 

@@ -6,9 +6,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use pgweir_proxy::reload::{Source, load};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A connection pooler for PostgreSQL.
 ///
 /// Applications connect to port 6432 instead of 5432; operators run SHOW POOLS with psql in the

@@ -64,7 +64,8 @@ enum Link {
     Leased(Box<Leased>),
 }
 
-/// The conversation of one client, from its login to its end.
+/// The conversation of one client, from its login to its end: a future of why it ended, after which
+/// [`Relay::rest`] says what is left.
 #[derive(Debug)]
 pub struct Relay {
     worker: Rc<Worker>,
@@ -126,6 +127,8 @@ impl Relay {
             admission,
         } = seat;
         let judge_held = !held.is_empty();
+        // An idle client owns no buffer: of the login's, only what is in it is kept.
+        let held = if judge_held { held } else { Vec::new() };
         client.enter(ClientState::Idle, Instant::now());
         Self {
             worker,
@@ -149,9 +152,8 @@ impl Relay {
         self.session.mode() == Mode::Session
     }
 
-    /// Serves the client until its end.
-    pub async fn run(mut self) -> Rest {
-        let end = std::future::poll_fn(|cx| Pin::new(&mut self).poll(cx)).await;
+    /// What is left of a conversation that has ended so.
+    pub fn rest(mut self, end: End) -> Rest {
         self.worker.leave(&self.client, Instant::now());
         let leased = match std::mem::replace(&mut self.link, Link::None) {
             Link::Leased(leased) => Some(leased),

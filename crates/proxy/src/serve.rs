@@ -1,6 +1,9 @@
 //! The life of one client connection: login, conversation, end.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::client::ClientShared;
@@ -48,17 +51,19 @@ pub fn start(worker: &Rc<Worker>, accepted: Accepted) {
         if let Some((entry, ready)) = log_in(entry, stream).await {
             match *ready {
                 Ready::Session(relay) => {
-                    tokio::task::spawn_local(converse(entry, *relay));
+                    tokio::task::spawn_local(Conversation::Under(entry, relay));
                 }
                 Ready::Console(console) => {
-                    let entry = entry;
-                    let reason = console.run().await;
-                    report::client_closed(&entry.worker.shared, &entry.client, reason);
+                    tokio::task::spawn_local(async move {
+                        let reason = console.run().await;
+                        report::client_closed(&entry.worker.shared, &entry.client, reason);
+                    });
                 }
                 Ready::Replication(passthrough) => {
-                    let entry = entry;
-                    let reason = passthrough.run(&entry.worker).await;
-                    report::client_closed(&entry.worker.shared, &entry.client, reason);
+                    tokio::task::spawn_local(async move {
+                        let reason = passthrough.run(&entry.worker).await;
+                        report::client_closed(&entry.worker.shared, &entry.client, reason);
+                    });
                 }
             }
         }
@@ -101,19 +106,40 @@ async fn log_in(entry: Entry, stream: Stream) -> Option<(Entry, Box<Ready>)> {
     }
 }
 
-async fn converse(entry: Entry, relay: Relay) {
-    let session_mode = relay.is_session_mode();
-    let rest = relay.run().await;
-    end(&entry, rest, session_mode).await;
+/// The task of a client that is logged in. Written by hand, since there may be very many: an async
+/// block keeps room for the relay twice, and for all that saying goodbye takes.
+enum Conversation {
+    Under(Entry, Box<Relay>),
+    Ending(Pin<Box<dyn Future<Output = ()>>>),
+    Over,
 }
 
-async fn end(entry: &Entry, rest: Rest, session_mode: bool) {
+impl Future for Conversation {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if let Self::Under(_, relay) = this {
+            let ended = ready!(Pin::new(&mut **relay).poll(cx));
+            if let Self::Under(entry, relay) = std::mem::replace(this, Self::Over) {
+                *this = Self::Ending(Box::pin(end(entry, relay, ended)));
+            }
+        }
+        match this {
+            Self::Ending(goodbye) => goodbye.as_mut().poll(cx),
+            _ => Poll::Ready(()),
+        }
+    }
+}
+
+async fn end(entry: Entry, relay: Box<Relay>, ended: End) {
+    let session_mode = relay.is_session_mode();
     let Rest {
         end,
         mut stream,
         leased,
         writable,
-    } = rest;
+    } = relay.rest(ended);
     let worker = &entry.worker;
     *entry.client.link.borrow_mut() = None;
     let (told, reason, server_is_well) = judge(end);

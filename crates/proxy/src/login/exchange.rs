@@ -93,8 +93,7 @@ async fn exchange(
                         .insert(wish.user.clone(), keys.clone());
                 }
                 if let Some(last) = last {
-                    encode::authentication_sasl_final(&last, &mut out);
-                    conversation.send(&out).await?;
+                    encode::authentication_sasl_final(&last, &mut conversation.unsent);
                 }
                 return Ok(conversation);
             }

@@ -6,11 +6,15 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use pgweir_tests::{Cluster, Config, Major, Outcome, Pooler, Room, Scene, Way, Wire, cases};
+use pgweir_tests::{
+    Cluster, Config, Major, Outcome, Pooler, Room, Scene, Way, Wire, cases, eventually,
+};
 use pgweir_wire::encode;
 
 cases! {
     sighup_reloads: transaction;
+    a_database_that_moves_takes_its_clients_along;
+    a_user_that_is_forced_later;
     sigterm_waits_for_clients;
     sigint_waits_for_servers;
     a_second_signal_ends_it;
@@ -46,6 +50,79 @@ fn sighup_reloads(scene: &Scene) {
         .find(|row| row.text("key") == "default_pool_size")
         .unwrap();
     assert_eq!(row.text("value"), "9");
+}
+
+fn other(major: Major) -> Major {
+    match major {
+        Major::System => Major::Eighteen,
+        Major::Eighteen => Major::System,
+    }
+}
+
+/// The pools of a database, as (user, idle server connections).
+fn pools(scene: &Scene) -> Vec<(String, i64)> {
+    let rows = scene.pooler().rows("SHOW POOLS");
+    rows.iter()
+        .filter(|row| row.text("database") == scene.database)
+        .map(|row| (row.text("user").to_owned(), row.number("sv_idle")))
+        .collect()
+}
+
+fn a_database_that_moves_takes_its_clients_along(major: Major) {
+    let keep = |config: Config| config.set("min_pool_size", 2);
+    let scene = Scene::with(major, Way::Transaction, keep);
+    let mut idle = Wire::connect(&scene.target());
+    let mut busy = Wire::connect(&scene.target());
+    assert_eq!(idle.sql("SELECT current_database()"), [&*scene.database]);
+    busy.sql("BEGIN");
+    let there = Cluster::shared(other(major));
+    let database = there.database();
+    let host = format!("127.0.0.1:{}", there.port());
+    let config = keep(Config::of(scene.cluster, &scene.database))
+        .set("pool_mode", "transaction")
+        .set("default_pool_size", 4)
+        .database_set(&scene.database, "hosts", [host.as_str()])
+        .database_set(&scene.database, "dbname", database.as_str());
+    scene.pooler().write(&config);
+    scene.pooler().signal(Signal::SIGHUP);
+    scene.pooler().logs("RELOAD");
+    // A transaction ends where it began.
+    assert_eq!(busy.sql("SELECT current_database()"), [&*scene.database]);
+    busy.sql("COMMIT");
+    for wire in [&mut idle, &mut busy] {
+        assert_eq!(wire.sql("SELECT current_database()"), [&*database]);
+    }
+    eventually("one pool, with its minimum", || {
+        (pools(&scene) == [("app".to_owned(), 2)]).then_some(())
+    });
+    let left = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND usename = 'app'",
+        scene.database
+    );
+    eventually("nothing is left at the old place", || {
+        (scene.cluster.admin("postgres", &left) == "0").then_some(())
+    });
+}
+
+fn a_user_that_is_forced_later(major: Major) {
+    let scene = Scene::new(major, Way::Transaction);
+    let mut wire = Wire::connect(&scene.target());
+    assert_eq!(wire.sql("SELECT current_user"), ["app"]);
+    let config = Config::of(scene.cluster, &scene.database)
+        .set("pool_mode", "transaction")
+        .set("default_pool_size", 4);
+    let forced = config
+        .clone()
+        .database_set(&scene.database, "user", "other")
+        .database_set(&scene.database, "password", "other-secret");
+    for (config, user) in [(forced, "other"), (config, "app")] {
+        scene.pooler().write(&config);
+        scene.pooler().signal(Signal::SIGHUP);
+        eventually("the client's statements run as that user", || {
+            (wire.sql("SELECT current_user") == [user]).then_some(())
+        });
+        assert_eq!(pools(&scene), [(user.to_owned(), 1)]);
+    }
 }
 
 fn sigterm_waits_for_clients(major: Major) {

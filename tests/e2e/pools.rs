@@ -1,5 +1,6 @@
 //! Who gets a server connection, when, and in which state.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ cases! {
     the_reserve;
     a_cap_for_a_database;
     a_cap_for_a_user;
+    a_busy_pool_gives_way_under_a_cap;
+    a_wait_that_ends_names_what_was_in_the_way;
     more_clients_than_allowed;
     a_minimum_is_kept;
     idle_connections_are_closed;
@@ -171,6 +174,43 @@ fn a_cap_for_a_user(major: Major) {
     wires[0].sql("COMMIT");
     wires[1].until_ready();
     assert_eq!(connections(&scene, "app"), 1);
+}
+
+fn a_busy_pool_gives_way_under_a_cap(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("max_db_connections", 1));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Two clients that leave no pause between their transactions: there is always one in the queue.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut wire = Wire::connect(&scene.target());
+                while !done.load(Relaxed) {
+                    assert_eq!(wire.sql("SELECT 1 FROM pg_sleep(0.005)"), ["1"]);
+                }
+            });
+        }
+        scene.busy();
+        let mut wire = Wire::connect(&scene.target().user("other"));
+        for _ in 0..3 {
+            assert_eq!(wire.sql("SELECT current_user"), ["other"]);
+        }
+        done.store(true, Relaxed);
+    });
+}
+
+fn a_wait_that_ends_names_what_was_in_the_way(major: Major) {
+    let scene = transaction_mode(major, |config| {
+        config
+            .set("max_db_connections", 1)
+            .set("query_wait_timeout", "300ms")
+    });
+    let mut first = Wire::connect(&scene.target());
+    first.sql("BEGIN");
+    let mut second = Wire::connect(&scene.target());
+    second.write(|out| encode::query(b"SELECT 1", out));
+    let error = second.last_error();
+    assert!(error.hint.contains("max_db_connections"), "{error:?}");
+    assert!(error.detail.contains("pool size 4, 1 in use"), "{error:?}");
 }
 
 fn more_clients_than_allowed(major: Major) {

@@ -22,6 +22,9 @@ pub enum Take {
 pub enum Release {
     /// The connection is as good as new.
     Clean,
+    /// Nothing has been done with it: whoever it was for had left. If it was due for a check, it
+    /// still is.
+    Unused,
     /// The caller has closed it, for this reason.
     Close(&'static str),
 }
@@ -44,6 +47,8 @@ pub enum Refusal {
         waited: Duration,
         /// What there was meanwhile.
         figures: Figures,
+        /// What was in the way.
+        hindrance: Hindrance,
     },
     /// The server has not let anybody in for longer than `login_retry`.
     LoginFailing {
@@ -64,6 +69,24 @@ pub enum Refusal {
     Removed,
     /// The process goes down.
     ShuttingDown,
+}
+
+/// What keeps somebody who waits from getting a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hindrance {
+    /// As many connections as the pool may have are there, or on their way.
+    Size,
+    /// As many as the database may have over all its pools.
+    DatabaseCap,
+    /// As many as the user may have over all its pools.
+    UserCap,
+    /// PAUSE is in force.
+    Paused,
+    /// Attempts to connect fail.
+    Failing {
+        /// How the last one did.
+        cause: Arc<str>,
+    },
 }
 
 /// The state of a pool, for a message.

@@ -48,6 +48,11 @@ impl Failing {
         now >= self.until
     }
 
+    /// How the last attempt failed.
+    pub(crate) fn cause(&self) -> Arc<str> {
+        Arc::clone(&self.cause)
+    }
+
     /// Why nobody should wait, if this has lasted for `patience`: more than a restart.
     pub(crate) fn hopeless(&self, patience: Duration, now: Instant) -> Option<&Arc<str>> {
         let long = now.saturating_duration_since(self.since) >= patience;

@@ -152,11 +152,11 @@ impl Pools {
         self.settle(now);
     }
 
-    /// The same for one pool: whoever asks from now on finds [`Refusal::Removed`], and under its
-    /// key there may be a new one.
-    pub fn remove_pool(&mut self, id: PoolId, now: Instant) {
+    /// The same for one pool: whoever waits or asks from now on finds [`Refusal::Removed`], and
+    /// under its key there may be a new one. Its connections are closed for `reason`.
+    pub fn remove_pool(&mut self, id: PoolId, reason: &'static str, now: Instant) {
         if let Some(slot) = self.slot(id) {
-            self.remove(slot, "pool removed");
+            self.remove(slot, reason);
             self.settle(now);
         }
     }
@@ -181,7 +181,7 @@ impl Pools {
 
     fn remove(&mut self, slot: usize, reason: &'static str) {
         let pool = &mut self.pools[slot];
-        if std::mem::replace(&mut pool.removed, true) {
+        if pool.removed.replace(reason).is_some() {
             return;
         }
         self.by_key.remove(&pool.key);

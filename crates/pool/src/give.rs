@@ -23,9 +23,18 @@ impl Pools {
         let conn = self.conn(id);
         debug_assert!(matches!(conn.place, Place::Leased(_)));
         let dedicated = self.pools[conn.slot()].key.kind == Kind::Dedicated;
-        if how == Release::Clean && !dedicated {
-            return self.place(id, now);
+        let idle_since = match how {
+            Release::Clean => None,
+            Release::Unused => lease.idle_since,
+            Release::Close(_) => return self.end_lease(id, now),
+        };
+        if dedicated {
+            return self.end_lease(id, now);
         }
+        self.place(id, idle_since, now);
+    }
+
+    fn end_lease(&mut self, id: ConnId, now: Instant) {
         self.end(id);
         self.settle(now);
     }
@@ -38,7 +47,7 @@ impl Pools {
         conn.born = now;
         let slot = conn.slot();
         self.pools[slot].failing = None;
-        self.place(id, now);
+        self.place(id, None, now);
         // Those whose turn was put off by failures, or by too many attempts at once.
         self.settle(now);
     }
@@ -77,7 +86,8 @@ impl Pools {
     }
 
     /// A clean connection that nobody uses: to the next who waits, or to the idle, or away.
-    fn place(&mut self, id: ConnId, now: Instant) {
+    /// `idle_since`: for one that has not been used since.
+    fn place(&mut self, id: ConnId, idle_since: Option<Instant>, now: Instant) {
         let (slot, worker) = (self.conn(id).slot(), self.conn(id).worker);
         if let Some(reason) = self.unwanted(id, now) {
             self.put_away(id, reason);
@@ -86,7 +96,7 @@ impl Pools {
         let pool = &mut self.pools[slot];
         if let Some((ticket, waiter)) = pool.queue.next(worker, self.locality) {
             self.note_hunger(slot);
-            let lease = self.lend(id, waiter.worker, false);
+            let lease = self.lend(id, waiter.worker, idle_since, now);
             self.actions.push_back(Action::Hand {
                 client: waiter.client,
                 to: waiter.worker,
@@ -97,7 +107,7 @@ impl Pools {
             self.put_away(id, "client left");
             self.settle(now);
         } else {
-            self.lay_idle(id, now);
+            self.lay_idle(id, idle_since.unwrap_or(now));
             if self.is_limited(slot) {
                 // It may be in the way of somebody who waits in another pool.
                 self.settle(now);
@@ -113,8 +123,8 @@ impl Pools {
         if self.shutting_down {
             return Some("server shutting down");
         }
-        if pool.removed {
-            return Some("database removed");
+        if pool.removed.is_some() {
+            return pool.removed;
         }
         if conn.stale {
             return Some("database configuration changed");

@@ -45,7 +45,7 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Fatal, Figures, Refusal, Release, Take};
+pub use action::{Action, Fatal, Figures, Hindrance, Refusal, Release, Take};
 pub use limits::Limits;
 pub use pool::{Counts, Kind, Phase, PoolKey};
 pub use pools::{PoolRef, Pools};

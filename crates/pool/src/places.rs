@@ -54,34 +54,40 @@ impl Pools {
     }
 
     /// To the idle.
-    pub(crate) fn lay_idle(&mut self, id: ConnId, now: Instant) {
+    pub(crate) fn lay_idle(&mut self, id: ConnId, since: Instant) {
         self.withdraw(id);
         let (slot, worker) = (self.conn(id).slot(), self.conn(id).worker);
         let pool = &mut self.pools[slot];
         self.databases.get_mut(pool.database).idle += 1;
         self.users.get_mut(pool.user).idle += 1;
-        let idle = Idle {
-            conn: id,
-            since: now,
-        };
+        let idle = Idle { conn: id, since };
         let key = pool.idle.push_back(worker, idle);
         self.conn_mut(id).place = Place::Idle(key);
     }
 
-    /// Into the hands of somebody who is at `to`.
-    pub(crate) fn lend(&mut self, id: ConnId, to: WorkerId, check: bool) -> Lease {
+    /// Into the hands of somebody who is at `to`; `idle_since`: if it has idled.
+    pub(crate) fn lend(
+        &mut self,
+        id: ConnId,
+        to: WorkerId,
+        idle_since: Option<Instant>,
+        now: Instant,
+    ) -> Lease {
         self.withdraw(id);
         let conn = self.conn_mut(id);
         conn.place = Place::Leased(Phase::Active);
         conn.used = true;
         let worker = std::mem::replace(&mut conn.worker, to);
-        let pool = conn.pool;
-        self.pools[pool.slot as usize].leased[Phase::Active as usize] += 1;
+        let id_of_pool = conn.pool;
+        let pool = &mut self.pools[id_of_pool.slot as usize];
+        pool.leased[Phase::Active as usize] += 1;
+        let check = idle_since.is_some_and(|since| !pool.is_fresh(since, now));
         Lease {
             conn: id,
-            pool,
+            pool: id_of_pool,
             worker,
             check,
+            idle_since,
         }
     }
 

@@ -106,8 +106,8 @@ pub(crate) struct Pool {
     /// When a connection was last closed for its age.
     pub(crate) retired: Option<Instant>,
     pub(crate) paused: bool,
-    /// Gone from the configuration: it ends when its last connection does.
-    pub(crate) removed: bool,
+    /// Why it is gone: it ends when its last connection does.
+    pub(crate) removed: Option<&'static str>,
 }
 
 /// Somebody waits for whom no connection is on its way, and one may be opened as far as the pool
@@ -195,7 +195,7 @@ impl Pool {
     pub(crate) fn may_try(&self, now: Instant) -> bool {
         let calm = |failing: &Failing| self.opening == 0 && failing.is_over(now);
         !self.paused
-            && !self.removed
+            && self.removed.is_none()
             && self.opening < self.limits.opening_max.max(1)
             && self.failing.as_ref().is_none_or(calm)
     }

@@ -117,7 +117,7 @@ impl Pools {
             failing: None,
             retired: None,
             paused: self.all_paused || self.paused.contains(&key.database),
-            removed: false,
+            removed: None,
         };
         self.databases.get_mut(pool.database).pools.push(id.slot);
         self.users.get_mut(pool.user).pools.push(id.slot);
@@ -147,7 +147,7 @@ impl Pools {
 
     /// All pools.
     pub fn iter(&self) -> impl Iterator<Item = PoolRef<'_>> {
-        let there = self.pools.iter().filter(|(_, pool)| !pool.removed);
+        let there = self.pools.iter().filter(|(_, pool)| pool.removed.is_none());
         there.map(|(slot, pool)| PoolRef {
             id: PoolId {
                 slot: slot as u32,
@@ -257,7 +257,7 @@ impl Pools {
     /// A removed pool ends with its last connection.
     pub(crate) fn end_pool_if_over(&mut self, slot: usize) {
         let pool = &self.pools[slot];
-        if !pool.removed || pool.total() > 0 {
+        if pool.removed.is_none() || pool.total() > 0 {
             return;
         }
         debug_assert!(pool.queue.is_empty(), "nobody waits in a removed pool");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::action::{Action, Refusal, Take};
+use crate::action::{Action, Hindrance, Refusal, Take};
 use crate::pools::Pools;
 use crate::token::{ClientId, PoolId, Ticket, WorkerId};
 use crate::waiting::Waiter;
@@ -18,7 +18,9 @@ impl Pools {
         if self.shutting_down {
             return Take::Refused(Refusal::ShuttingDown);
         }
-        let there = self.slot(id).filter(|slot| !self.pools[*slot].removed);
+        let there = self
+            .slot(id)
+            .filter(|slot| self.pools[*slot].removed.is_none());
         let Some(slot) = there else {
             return Take::Refused(Refusal::Removed);
         };
@@ -27,8 +29,7 @@ impl Pools {
             && !pool.paused
             && let Some(idle) = pool.next_idle(worker)
         {
-            let check = !pool.is_fresh(idle.since, now);
-            return Take::Lease(self.lend(idle.conn, worker, check));
+            return Take::Lease(self.lend(idle.conn, worker, Some(idle.since), now));
         }
         if let Some(why) = pool.hopeless(now) {
             return Take::Refused(why);
@@ -77,12 +78,36 @@ impl Pools {
             if waited < timeout {
                 break;
             }
-            let figures = self.pools[slot].figures();
+            let why = Refusal::WaitTimeout {
+                waited,
+                figures: self.pools[slot].figures(),
+                hindrance: self.hindrance(slot),
+            };
             if let Some((ticket, waiter)) = self.pools[slot].queue.pop_oldest() {
-                self.fail(ticket, &waiter, Refusal::WaitTimeout { waited, figures });
+                self.fail(ticket, &waiter, why);
             }
         }
         self.note_hunger(slot);
+    }
+
+    /// What keeps those who wait in a pool from getting a connection, the plainest first.
+    fn hindrance(&self, slot: usize) -> Hindrance {
+        let pool = &self.pools[slot];
+        if pool.paused {
+            Hindrance::Paused
+        } else if let Some(failing) = &pool.failing {
+            Hindrance::Failing {
+                cause: failing.cause(),
+            }
+        } else if !pool.limits.room(self.total(slot), false) {
+            Hindrance::Size
+        } else if self.databases.get(pool.database).is_full() {
+            Hindrance::DatabaseCap
+        } else if self.users.get(pool.user).is_full() {
+            Hindrance::UserCap
+        } else {
+            Hindrance::Size
+        }
     }
 
     /// The server has refused a login: nobody need wait, unless another connection works, or may

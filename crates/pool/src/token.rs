@@ -1,6 +1,7 @@
 //! Names of things, and the tokens that only the pool makes.
 
 use std::fmt;
+use std::time::Instant;
 
 /// A pool. Never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +47,8 @@ pub struct Lease {
     pub(crate) pool: PoolId,
     pub(crate) worker: WorkerId,
     pub(crate) check: bool,
+    /// Since when it had idled.
+    pub(crate) idle_since: Option<Instant>,
 }
 
 impl Lease {

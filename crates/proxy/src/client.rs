@@ -224,6 +224,15 @@ impl ClientShared {
         }
     }
 
+    /// Whether what a ticket stands for is to be given to this client; no ticket: a connection
+    /// that was its own when it asked, and lay elsewhere.
+    pub fn awaits(&self, ticket: Option<Ticket>) -> bool {
+        // The client's is not set yet when the pool answers within `take`.
+        let expected = self.ticket.get();
+        self.grant.borrow().is_none()
+            && (expected.is_none() || ticket.is_none() || expected == ticket)
+    }
+
     /// Remembers the task that is to be woken.
     pub fn register(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();

@@ -31,6 +31,11 @@ impl Guard {
         }
     }
 
+    /// Whether the connection is to be checked before it is used.
+    pub fn check(&self) -> bool {
+        self.check
+    }
+
     /// The connection that it is for.
     pub fn conn(&self) -> ConnId {
         self.lease

@@ -41,6 +41,8 @@ pub enum Mail {
     Slot {
         /// Who gets it.
         client: ClientId,
+        /// The place in the queue that it had.
+        ticket: Ticket,
         /// The lease.
         lease: Lease,
     },

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use pgweir_pool::{PoolId, Refusal};
+use pgweir_pool::{Kind, PoolId, Refusal};
 use pgweir_session::{Client, Mode, Rules, Verdict};
 use pgweir_wire::backend::Status;
 
@@ -393,17 +393,14 @@ impl Relay {
                 }
                 Verdict::Refused(refusal) => return Err(End::Refused(refusal)),
                 Verdict::NeedsServer => {
-                    match worker.take(self.pool, &self.client, now) {
-                        Taken::Refused(why) => return Err(End::NoServer(why)),
-                        Taken::Waiting => {
-                            self.client.request_time.set(now);
-                            self.client.enter(ClientState::Waiting, now);
-                            self.link = Link::Waiting;
-                            self.judge_held = true;
-                            break;
-                        }
-                        Taken::Lease(leased) => self.attach(leased, cx, now, &rules, to_server)?,
-                    }
+                    let Some(leased) = self.ask(now)? else {
+                        self.client.request_time.set(now);
+                        self.client.enter(ClientState::Waiting, now);
+                        self.link = Link::Waiting;
+                        self.judge_held = true;
+                        break;
+                    };
+                    self.attach(leased, cx, now, &rules, to_server)?;
                     if !self.is_served() {
                         self.judge_held = true;
                         break;
@@ -425,16 +422,13 @@ impl Relay {
         let worker = Rc::clone(&self.worker);
         while let Some(grant) = self.client.grant.take() {
             let leased = match grant {
-                Grant::Refused(why) => return Err(End::NoServer(why)),
-                Grant::Lease(leased) => leased,
+                Grant::Lease(leased) => Some(leased),
                 // Given back by being dropped; only replication asks for one.
-                Grant::Slot(_) => continue,
-                Grant::Again => match worker.take(self.pool, &self.client, now) {
-                    Taken::Refused(why) => return Err(End::NoServer(why)),
-                    Taken::Waiting => continue,
-                    Taken::Lease(leased) => leased,
-                },
+                Grant::Slot(_) => None,
+                Grant::Again | Grant::Refused(Refusal::Removed) => self.ask(now)?,
+                Grant::Refused(why) => return Err(End::NoServer(why)),
             };
+            let Some(leased) = leased else { continue };
             let limits = worker.limits();
             let rules = limits.rules(&worker.shared.statements);
             scratch.to_server.clear();
@@ -449,6 +443,31 @@ impl Relay {
             return Ok(());
         }
         Ok(())
+    }
+
+    /// Asks for a server connection; nothing: it will come as a grant.
+    fn ask(&mut self, now: Instant) -> Result<Option<Box<Leased>>, End> {
+        let worker = Rc::clone(&self.worker);
+        let mut taken = worker.take(self.pool, &self.client, now);
+        if matches!(taken, Taken::Refused(Refusal::Removed))
+            && let Some(successor) = self.successor()
+        {
+            self.pool = successor;
+            taken = worker.take(successor, &self.client, now);
+        }
+        match taken {
+            Taken::Lease(leased) => Ok(Some(leased)),
+            Taken::Waiting => Ok(None),
+            Taken::Refused(why) => Err(End::NoServer(why)),
+        }
+    }
+
+    /// The pool that has taken the place of one that is gone: a reload has sent the database
+    /// elsewhere, or nobody had used it for long.
+    fn successor(&self) -> Option<PoolId> {
+        let login = self.client.login.borrow().clone()?;
+        let shared = &self.worker.shared;
+        shared.pool(&login.database, &login.user, Kind::Normal)
     }
 
     /// Whether answers are on their way to the client.
@@ -495,6 +514,7 @@ impl Relay {
             cx.waker().wake_by_ref();
             return Ok(());
         }
+        leased.checked();
         let shared = leased.shared();
         shared.state.set(crate::server::ServerState::Active);
         shared.link.set(Some(self.client.id));

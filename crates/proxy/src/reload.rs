@@ -8,7 +8,7 @@ use pgweir_auth::Secret;
 use pgweir_config::Config;
 use pgweir_pool::{Kind, Limits, PoolKey, Pools, WorkerId};
 
-use crate::shared::{Shared, Users};
+use crate::shared::{Shared, Users, host_names};
 use crate::tls::Tls;
 use crate::worker::{Mail, Whom};
 
@@ -216,19 +216,35 @@ pub fn reload(shared: &Shared, source: &Source) -> Result<String, Vec<String>> {
 pub fn apply(shared: &Shared, config: Config) {
     let config = Arc::new(config);
     crate::log::set_level(&config.settings);
-    shared.config.store(Arc::clone(&config));
+    let old = shared.config.swap(Arc::clone(&config));
     let mut pools = shared.pools.lock();
     let all: Vec<_> = pools
         .iter()
         .map(|pool| (pool.id, pool.key.clone()))
         .collect();
     for (pool, key) in all {
+        if has_moved(&key, &old, &config) {
+            // Its clients find the one that takes its place when they ask next.
+            pools.remove_pool(pool, "database configuration changed", Instant::now());
+            shared.welcome.lock().remove(&pool);
+            continue;
+        }
         pools.set_limits(pool, pool_limits(&config, &key), Instant::now());
         set_caps(&config, &key, &mut pools);
     }
     drop(pools);
     // Whatever the new limits ask for is done by a worker.
     shared.mail(WorkerId(0), Mail::Settle);
+}
+
+/// Whether clients that a pool was made for have another one under the new configuration.
+fn has_moved(key: &PoolKey, old: &Config, new: &Config) -> bool {
+    let forced = |config: &Config| config.database(&key.database)?.user.clone();
+    let Some(entry) = new.database(&key.database) else {
+        // It is removed as a whole.
+        return false;
+    };
+    host_names(new, entry.database) != *key.host || forced(old) != forced(new)
 }
 
 fn remove(shared: &Shared, database: &str) {

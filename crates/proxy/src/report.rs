@@ -94,22 +94,63 @@ impl Report {
     pub fn no_server(refusal: &pgweir_pool::Refusal) -> Self {
         use pgweir_pool::Refusal as Why;
         match refusal {
-            Why::WaitTimeout { waited, figures } => Self::new("53300", "query_wait_timeout")
-                .detail(format!("No server connection became free within {} s; {figures}.", waited.as_secs_f32()))
-                .hint("Raise default_pool_size (or the pool_size of the database or user), or query_wait_timeout."),
+            Why::WaitTimeout {
+                waited,
+                figures,
+                hindrance,
+            } => {
+                // To the tenth: more digits would say how often the pooler looks.
+                let waited = format!("{:.1}", waited.as_secs_f64());
+                let detail =
+                    format!("No server connection became free within {waited} s; {figures}.");
+                hindered(Self::new("53300", "query_wait_timeout"), detail, hindrance)
+            }
             Why::LoginFailing { cause } => {
                 let (_, cause) = of_cause(cause);
-                Self::new("08006", format!("server login has been failing, cached error: {cause} (server_login_retry)"))
+                Self::new(
+                    "08006",
+                    format!(
+                        "server login has been failing, cached error: {cause} (server_login_retry)"
+                    ),
+                )
             }
             Why::LoginRefused { cause } => {
                 let (sqlstate, message) = of_cause(cause);
                 Self::new(sqlstate.unwrap_or("08004").to_owned(), message)
             }
-            Why::Disabled { database } => Self::new("57P03", format!("database \"{database}\" is disabled")),
+            Why::Disabled { database } => {
+                Self::new("57P03", format!("database \"{database}\" is disabled"))
+            }
             Why::Removed => Self::new("57P01", "database removed"),
             Why::ShuttingDown => Self::new("57P01", "server shutting down"),
         }
     }
+}
+
+/// What the matter was, and what can be done about it.
+fn hindered(report: Report, detail: String, hindrance: &pgweir_pool::Hindrance) -> Report {
+    use pgweir_pool::Hindrance;
+    let hint = match hindrance {
+        Hindrance::Size => {
+            "Raise default_pool_size (or the pool_size of the database or user), or query_wait_timeout."
+        }
+        Hindrance::DatabaseCap => {
+            "max_db_connections of the database is reached: raise it, or query_wait_timeout."
+        }
+        Hindrance::UserCap => {
+            "max_user_connections of the user is reached: raise it, or query_wait_timeout."
+        }
+        Hindrance::Paused => "PAUSE is in force: RESUME ends it.",
+        Hindrance::Failing { cause } => {
+            let (_, cause) = of_cause(cause);
+            return report
+                .detail(format!(
+                    "{detail} The last attempt to connect failed: {cause}."
+                ))
+                .hint("See whether the server is up and lets the pooler in.");
+        }
+    };
+    report.detail(detail).hint(hint)
 }
 
 /// A cause as `connect` gives it: the server's SQLSTATE, if it gave one, and the rest.

@@ -336,17 +336,20 @@ impl Shared {
 /// The key of the pool that serves clients of this database and user.
 pub fn pool_key(config: &Config, database: &str, user: &str, kind: Kind) -> Option<PoolKey> {
     let entry = config.database(database)?;
-    let hosts: Vec<String> = hosts(config, entry.database)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
     let user = entry.pool_user(user);
     Some(PoolKey {
         database: database.into(),
         user: user.into(),
-        host: hosts.join(",").into(),
+        host: host_names(config, entry.database).into(),
         kind,
     })
+}
+
+/// The hosts of a database as a pool names them.
+pub fn host_names(config: &Config, database: &pgweir_config::Database) -> String {
+    let hosts = hosts(config, database);
+    let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    names.join(",")
 }
 
 /// Where a database lies: without `hosts`, as with libpq, behind the Unix socket.

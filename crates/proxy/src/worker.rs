@@ -117,7 +117,11 @@ impl Worker {
                 lease,
                 parcel,
             } => self.arrive(client, ticket, lease, parcel),
-            Mail::Slot { client, lease } => self.deliver_slot(client, self.id, lease),
+            Mail::Slot {
+                client,
+                ticket,
+                lease,
+            } => self.deliver_slot(client, self.id, ticket, lease),
             Mail::Refuse {
                 client,
                 ticket,
@@ -226,7 +230,7 @@ impl Worker {
                         self.deliver(client, Some(ticket), Leased::new(conn, guard));
                     }
                     Some(conn) => self.ship(client, Some(ticket), lease, conn),
-                    None if self.is_slot(&lease) => self.deliver_slot(client, to, lease),
+                    None if self.is_slot(&lease) => self.deliver_slot(client, to, ticket, lease),
                     None => {
                         let from = lease.worker();
                         self.shared.mail(
@@ -313,13 +317,19 @@ impl Worker {
         shared.link.set(None);
         shared.state.set(ServerState::Idle);
         shared.prepared.set(conn.session.prepared() as u32);
+        // One that is due for a check still is if nobody has used it meanwhile.
+        let how = if guard.check() {
+            Release::Unused
+        } else {
+            Release::Clean
+        };
         let (id, lease) = (conn.conn(), guard.into_lease());
         if shared.close_needed.get() {
             self.close(conn, lease, "database configuration changed", now);
             return;
         }
         self.idle.borrow_mut().insert(id, conn);
-        self.pools(|pools| pools.release(lease, Release::Clean, now));
+        self.pools(|pools| pools.release(lease, how, now));
     }
 
     /// Closes a connection that somebody holds.
@@ -459,16 +469,13 @@ impl Worker {
     }
 
     fn deliver(self: &Rc<Self>, client: ClientId, ticket: Option<Ticket>, leased: Leased) {
-        if let Some(client) = self.client(client) {
-            // `ticket` is not set yet when the pool answers within `take`.
-            let expected = client.ticket.get();
-            let open = client.grant.borrow().is_none();
-            if open && (expected.is_none() || ticket.is_none() || expected == ticket) {
-                client.ticket.set(None);
-                *client.grant.borrow_mut() = Some(Grant::Lease(Box::new(leased)));
-                client.wake();
-                return;
-            }
+        if let Some(client) = self.client(client)
+            && client.awaits(ticket)
+        {
+            client.ticket.set(None);
+            client.grant.replace(Some(Grant::Lease(Box::new(leased))));
+            client.wake();
+            return;
         }
         // The client has left meanwhile.
         self.give_back(leased, Instant::now());
@@ -479,25 +486,30 @@ impl Worker {
         self.shared.pools.lock().key(lease.pool()).kind == Kind::Dedicated
     }
 
-    fn deliver_slot(self: &Rc<Self>, client: ClientId, to: WorkerId, lease: Lease) {
+    fn deliver_slot(self: &Rc<Self>, client: ClientId, to: WorkerId, ticket: Ticket, lease: Lease) {
         if to != self.id {
-            self.shared.mail(to, Mail::Slot { client, lease });
+            let mail = Mail::Slot {
+                client,
+                ticket,
+                lease,
+            };
+            self.shared.mail(to, mail);
             return;
         }
         let guard = Guard::new(lease, Rc::clone(self));
-        if let Some(client) = self.client(client) {
+        if let Some(client) = self.client(client)
+            && client.awaits(Some(ticket))
+        {
             client.ticket.set(None);
-            *client.grant.borrow_mut() = Some(Grant::Slot(guard));
+            client.grant.replace(Some(Grant::Slot(guard)));
             client.wake();
         }
+        // Otherwise the client has left meanwhile, and the guard gives the slot back.
     }
 
     fn refuse(self: &Rc<Self>, client: ClientId, ticket: Ticket, why: Refusal) {
         if let Some(client) = self.client(client)
-            && client
-                .ticket
-                .get()
-                .is_none_or(|expected| expected == ticket)
+            && client.awaits(Some(ticket))
         {
             client.ticket.set(None);
             *client.grant.borrow_mut() = Some(Grant::Refused(why));

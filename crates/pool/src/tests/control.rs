@@ -95,7 +95,7 @@ fn reconnecting_ends_every_connection_of_before_and_none_of_after() {
 fn a_removed_pool_refuses_who_waits_and_ends_with_its_last_connection() {
     let mut world = busy();
     let old = world.ids[0];
-    world.pools.remove_pool(old, world.now);
+    world.pools.remove_pool(old, "pool removed", world.now);
     settle(&mut world);
     assert!(matches!(world.news.last(), Some(News::Refused(_))));
     assert!(matches!(world.take(0, 0).1, Take::Refused(_)));

@@ -150,7 +150,9 @@ fn step(world: &mut World, op: &Op) {
             revive(world);
         }
         Op::RemovePool(pool) => {
-            world.pools.remove_pool(world.ids[pool], now);
+            world
+                .pools
+                .remove_pool(world.ids[pool], "pool removed", now);
             revive(world);
         }
         Op::ShutDown => world.pools.shut_down(now),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::desk::{Desk, HERE, THERE};
-use crate::{Counts, Fatal, Lease, Limits, Permit, Phase, Refusal, Take};
+use crate::{Counts, Fatal, Hindrance, Lease, Limits, Permit, Phase, Refusal, Release, Take};
 
 #[test]
 fn p5_who_waits_too_long_is_told_what_there_was() {
@@ -19,7 +19,12 @@ fn p5_who_waits_too_long_is_told_what_there_was() {
     desk.tick(4999);
     desk.nothing();
     desk.tick(5000);
-    let Refusal::WaitTimeout { waited, figures } = desk.refused() else {
+    let Refusal::WaitTimeout {
+        waited,
+        figures,
+        hindrance,
+    } = desk.refused()
+    else {
         panic!("refused for another reason");
     };
     assert_eq!(waited, Duration::from_secs(5));
@@ -27,9 +32,47 @@ fn p5_who_waits_too_long_is_told_what_there_was() {
         figures.to_string(),
         "pool size 1, 1 in use, 0 idle, 0 opening, 2 waiting"
     );
+    assert_eq!(hindrance, Hindrance::Size);
     desk.nothing();
     desk.tick(7000);
     desk.refused();
+}
+
+#[test]
+fn p5_who_waits_too_long_is_told_what_was_in_the_way() {
+    let limits = Limits {
+        size: 2,
+        wait_timeout: Duration::from_secs(5),
+        ..Limits::default()
+    };
+    let check = |prepare: fn(&mut Desk), expected: Hindrance| {
+        let mut desk = Desk::new(limits.clone());
+        let _lease = desk.fresh(HERE);
+        prepare(&mut desk);
+        desk.wait(HERE);
+        while desk.pools.next_action().is_some() {}
+        desk.tick(5000);
+        match desk.refused() {
+            Refusal::WaitTimeout { hindrance, .. } => assert_eq!(hindrance, expected),
+            other => panic!("{other:?}"),
+        }
+    };
+    check(
+        |desk| desk.pools.set_database_cap("d", 1, desk.now),
+        Hindrance::DatabaseCap,
+    );
+    check(
+        |desk| desk.pools.set_user_cap("u", 1, desk.now),
+        Hindrance::UserCap,
+    );
+    check(|desk| desk.pools.pause(None, desk.now), Hindrance::Paused);
+    let failing = |desk: &mut Desk| {
+        desk.wait(HERE);
+        let permit = desk.permit();
+        desk.failed(permit, Fatal::Retry);
+    };
+    let cause = "refused".into();
+    check(failing, Hindrance::Failing { cause });
 }
 
 #[test]
@@ -99,6 +142,28 @@ fn p5_connections_are_checked_after_the_delay() {
     desk.at(60_001);
     assert_eq!((desk.counts().idle, desk.counts().used), (0, 1));
     assert!(desk.take(HERE).check());
+}
+
+#[test]
+fn p5_a_connection_that_was_not_used_is_still_due_for_its_check() {
+    let mut desk = Desk::new(Limits {
+        size: 1,
+        ..Limits::default()
+    });
+    let lease = desk.fresh(HERE);
+    desk.release(lease);
+    desk.at(30_001);
+    let lease = desk.take(HERE);
+    assert!(lease.check());
+    desk.pools.release(lease, Release::Unused, desk.now);
+    let lease = desk.take(THERE);
+    assert!(lease.check(), "laid down again");
+    desk.wait(HERE);
+    desk.pools.release(lease, Release::Unused, desk.now);
+    let (_, lease) = desk.hand();
+    assert!(lease.check(), "handed on");
+    desk.release(lease);
+    assert!(!desk.take(HERE).check(), "used");
 }
 
 #[test]

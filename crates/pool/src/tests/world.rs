@@ -112,20 +112,20 @@ impl World {
 
     pub(crate) fn release(&mut self, at: usize, clean: bool) -> ClientId {
         let (client, lease) = self.leases.swap_remove(at);
-        self.give_back(lease, clean);
-        client
-    }
-
-    fn give_back(&mut self, lease: Lease, clean: bool) {
-        let (conn, kind) = (lease.conn(), self.pools.key(lease.pool()).kind);
-        if !clean || kind == Kind::Dedicated {
-            self.sockets.remove(&conn);
-        }
         let how = if clean {
             Release::Clean
         } else {
             Release::Close("broken")
         };
+        self.give_back(lease, how);
+        client
+    }
+
+    fn give_back(&mut self, lease: Lease, how: Release) {
+        let (conn, kind) = (lease.conn(), self.pools.key(lease.pool()).kind);
+        if matches!(how, Release::Close(_)) || kind == Kind::Dedicated {
+            self.sockets.remove(&conn);
+        }
         self.pools.release(lease, how, self.now);
     }
 
@@ -195,7 +195,7 @@ impl World {
             } => {
                 if self.left.remove(&client) {
                     self.move_to(to, &lease);
-                    return self.give_back(lease, true);
+                    return self.give_back(lease, Release::Unused);
                 }
                 let waiting = self.no_longer_waits(client);
                 assert_eq!((waiting.ticket, waiting.worker), (ticket, to));
@@ -297,7 +297,10 @@ impl World {
                 assert_eq!(sibling.sibling, Some(slot as u32));
                 assert_eq!(sibling.key.kind, pool.key.kind.other());
             }
-            assert!(!pool.removed || pool.total() > 0, "a removed pool ends");
+            assert!(
+                pool.removed.is_none() || pool.total() > 0,
+                "a removed pool ends"
+            );
         }
         for (caps, group) in [
             (

@@ -23,6 +23,7 @@ cases! {
     modes_of_databases_and_users;
     statement_mode_refuses_transactions;
     connect_query_and_forced_user;
+    a_database_nobody_named_is_forgotten;
     many_clients_and_few_connections;
     clients_of_all_workers_share_the_connections;
 }
@@ -394,6 +395,37 @@ fn statement_mode_refuses_transactions(major: Major) {
     let mut wire = Wire::connect(&scene.target());
     wire.sql("BEGIN; INSERT INTO kept VALUES (1); COMMIT");
     assert_eq!(wire.sql("SELECT count(*) FROM kept"), ["1"]);
+}
+
+fn a_database_nobody_named_is_forgotten(major: Major) {
+    let cluster = pgweir_tests::Cluster::shared(major);
+    let host = format!("127.0.0.1:{}", cluster.port());
+    let scene = transaction_mode(major, |config| {
+        config
+            .without_databases()
+            .database_set("*", "hosts", [host.as_str()])
+            .set("autodb_idle_timeout", "1s")
+            .set("server_idle_timeout", "1s")
+    });
+    let shown = |show: &str| {
+        let rows = scene.pooler().rows(show);
+        rows.iter()
+            .any(|row| row.text("database") == scene.database)
+    };
+    let mut wire = Wire::connect(&scene.target());
+    assert_eq!(wire.sql("SELECT 1"), ["1"]);
+    eventually("its server connection has idled for too long", || {
+        (connections(&scene, "app") == 0).then_some(())
+    });
+    for_a_while("the client keeps it", || {
+        shown("SHOW POOLS") && shown("SHOW STATS")
+    });
+    assert_eq!(wire.sql("SELECT 1"), ["1"]);
+    drop(wire);
+    eventually("nothing is left of it", || {
+        (!shown("SHOW POOLS") && !shown("SHOW STATS")).then_some(())
+    });
+    assert_eq!(scene.target().sql("SELECT 1"), "1");
 }
 
 fn connect_query_and_forced_user(major: Major) {

@@ -114,6 +114,13 @@ impl Config {
         self.user_set(name, "password", format!("{name}-secret"))
     }
 
+    /// Without any database.
+    #[must_use]
+    pub fn without_databases(mut self) -> Self {
+        self.databases.clear();
+        self
+    }
+
     /// A key of a user.
     #[must_use]
     pub fn user_set(mut self, name: &str, key: &str, value: impl Into<Value>) -> Self {

@@ -65,6 +65,9 @@ table! {
         server_lifetime: Duration = "1h" => AtOnce;
         /// A server connection that idled for longer is closed. 0: never.
         server_idle_timeout: Duration = "10min" => AtOnce;
+        /// What is kept of a database that has no section of its own, because `"*"` serves it, ends
+        /// after nobody has used it for so long, its counters included. 0: never.
+        autodb_idle_timeout: Duration = "1h" => AtOnce;
         /// Connecting and logging in to a server must be done within. 0: no limit.
         server_connect_timeout: Duration = "15s" => AtOnce;
         /// Longest pause between attempts after a failed login; pauses grow up to it.

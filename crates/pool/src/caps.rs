@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use slab::Slab;
+
 /// One group of pools that share a cap.
 #[derive(Debug, Default)]
 pub(crate) struct Cap {
@@ -14,6 +16,8 @@ pub(crate) struct Cap {
     pub(crate) idle: u32,
     /// The group's pools, by slot.
     pub(crate) pools: Vec<u32>,
+    /// Whether it ends with its last pool.
+    ending: bool,
 }
 
 impl Cap {
@@ -32,21 +36,44 @@ impl Cap {
 #[derive(Debug, Default)]
 pub(crate) struct Caps {
     names: HashMap<Arc<str>, usize>,
-    caps: Vec<Cap>,
+    caps: Slab<Cap>,
 }
 
 impl Caps {
     /// The number of a group.
     pub(crate) fn group(&mut self, name: &str) -> usize {
         if let Some(group) = self.names.get(name) {
+            self.caps[*group].ending = false;
             return *group;
         }
-        self.caps.push(Cap::default());
-        self.names.insert(name.into(), self.caps.len() - 1);
-        self.caps.len() - 1
+        let group = self.caps.insert(Cap::default());
+        self.names.insert(name.into(), group);
+        group
     }
 
-    /// The group of a name, if it has ever been spoken of.
+    /// A pool of a group has ended.
+    pub(crate) fn part(&mut self, group: usize, name: &str, pool: u32) {
+        let cap = &mut self.caps[group];
+        cap.pools.retain(|other| *other != pool);
+        if cap.ending && cap.pools.is_empty() {
+            self.caps.remove(group);
+            self.names.remove(name);
+        }
+    }
+
+    /// A group is not spoken of any more: it ends, cap and all, with its last pool.
+    pub(crate) fn end(&mut self, name: &str) {
+        let Some(group) = self.names.get(name) else {
+            return;
+        };
+        self.caps[*group].ending = true;
+        if self.caps[*group].pools.is_empty() {
+            self.caps.remove(*group);
+            self.names.remove(name);
+        }
+    }
+
+    /// The group of a name, if it is spoken of.
     pub(crate) fn find(&self, name: &str) -> Option<&Cap> {
         self.names.get(name).map(|group| &self.caps[*group])
     }

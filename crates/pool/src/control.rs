@@ -142,13 +142,14 @@ impl Pools {
     }
 
     /// A database is gone from the configuration: who waits is refused, connections go as soon as
-    /// nobody uses them, and the pools with the last of them.
+    /// nobody uses them, and the pools with the last of them. Its cap is forgotten.
     pub fn remove_database(&mut self, database: &str, now: Instant) {
         for slot in self.of(Some(database)) {
             self.remove(slot, "database removed");
         }
         self.paused.retain(|other| **other != *database);
         self.disabled.retain(|other| **other != *database);
+        self.databases.end(database);
         self.settle(now);
     }
 

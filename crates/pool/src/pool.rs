@@ -74,6 +74,14 @@ pub struct Counts {
     pub oldest_wait: Option<Instant>,
 }
 
+impl Counts {
+    /// Server connections in whatever state.
+    pub fn servers(&self) -> u32 {
+        let free = self.idle + self.used + self.opening;
+        free + self.active + self.tested + self.being_canceled
+    }
+}
+
 /// A connection that nobody uses.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Idle {

@@ -261,13 +261,14 @@ impl Pools {
             return;
         }
         debug_assert!(pool.queue.is_empty(), "nobody waits in a removed pool");
-        let pool = self.pools.remove(slot);
-        for group in [
-            self.databases.get_mut(pool.database),
-            self.users.get_mut(pool.user),
-        ] {
-            group.pools.retain(|other| *other != slot as u32);
-        }
+        let Pool {
+            key,
+            database,
+            user,
+            ..
+        } = self.pools.remove(slot);
+        self.databases.part(database, &key.database, slot as u32);
+        self.users.part(user, &key.user, slot as u32);
     }
 
     /// Workers in turn.

@@ -10,6 +10,7 @@
 //! - **X4** An error in one connection ends that connection only.
 //! - **X5** A lease dropped by a dying task comes back as broken.
 
+pub mod autodb;
 pub mod averages;
 pub mod cancel;
 pub mod client;

@@ -110,13 +110,18 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut admissions = self.shared.admissions.lock();
         admissions.total -= 1;
-        let less = |count: Option<&mut u32>| {
-            if let Some(count) = count {
-                *count -= 1;
-            }
-        };
-        less(admissions.databases.get_mut(&self.database));
-        less(admissions.users.get_mut(&self.user));
+        less(&mut admissions.databases, &self.database);
+        less(&mut admissions.users, &self.user);
+    }
+}
+
+/// One client less under a name, which is forgotten with the last.
+fn less(counts: &mut HashMap<Arc<str>, u32>, name: &Arc<str>) {
+    if let Some(count) = counts.get_mut(name) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(name);
+        }
     }
 }
 
@@ -166,6 +171,8 @@ pub struct Shared {
     pub stats: Mutex<std::collections::BTreeMap<Arc<str>, DatabaseStats>>,
     /// The same for all databases together; its `workers` are empty.
     pub overall: Mutex<DatabaseStats>,
+    /// Databases without a section that nobody uses.
+    pub autodb: Mutex<crate::autodb::Autodb>,
     /// When the averages were last taken.
     pub averaged: Mutex<Instant>,
     /// Which sockets accept.
@@ -205,6 +212,7 @@ impl Shared {
             hosts: Mutex::default(),
             stats: Mutex::default(),
             overall: Mutex::default(),
+            autodb: Mutex::default(),
             averaged: Mutex::new(Instant::now()),
             open: watch::Sender::new(Open::Everything),
             orders,
@@ -316,6 +324,22 @@ impl Shared {
     pub fn admitted(&self) -> (HashMap<Arc<str>, u32>, HashMap<Arc<str>, u32>) {
         let admissions = self.admissions.lock();
         (admissions.databases.clone(), admissions.users.clone())
+    }
+
+    /// Drops what is kept of a database, counters included, unless clients have come meanwhile.
+    pub fn forget_database(&self, database: &str, now: Instant) {
+        // Held to the end: who logs in is admitted before or finds nothing.
+        let admissions = self.admissions.lock();
+        if admissions.databases.contains_key(database) {
+            return;
+        }
+        let mut pools = self.pools.lock();
+        pools.remove_database(database, now);
+        let there: Vec<PoolId> = pools.iter().map(|pool| pool.id).collect();
+        drop(pools);
+        self.welcome.lock().retain(|pool, _| there.contains(pool));
+        self.hosts.lock().remove(database);
+        self.stats.lock().remove(database);
     }
 
     /// The counters of a database on one worker.

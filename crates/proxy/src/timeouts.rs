@@ -15,6 +15,7 @@ pub fn sweep(worker: &Rc<Worker>) {
     // The pools are common to all workers: one of them looks after their time.
     if worker.id.0 == 0 {
         worker.pools(|pools| pools.tick(now));
+        crate::autodb::sweep(&worker.shared, now);
         crate::averages::roll_averages(&worker.shared, now);
     }
     worker.refresh_limits();

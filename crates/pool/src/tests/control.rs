@@ -127,6 +127,9 @@ fn a_removed_database_leaves_others_alone() {
         "a new one of the name is a new one"
     );
     assert_eq!(world.pools.databases().len(), 1);
+    world.pools.set_database_cap("never used", 3, world.now);
+    world.pools.remove_database("never used", world.now);
+    assert!(world.pools.databases.find("never used").is_none());
     assert!(matches!(world.take(1, 0).1, Take::Wait(_)));
     settle(&mut world);
     assert_eq!(world.permits.len(), 2);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::desk::{Desk, HERE, THERE};
-use crate::{Counts, Fatal, Kind, Lease, Limits, Refusal};
+use crate::{Counts, Fatal, Kind, Lease, Limits, Phase, Refusal, Release};
 
 #[test]
 fn p1_permits_end_where_the_size_does() {
@@ -221,4 +221,39 @@ fn p3_a_refused_login_is_told_to_those_who_wait_unless_a_connection_works() {
     desk.nothing();
     desk.release(lease);
     assert_eq!(desk.hand().0, ticket);
+}
+
+#[test]
+fn p2_a_connection_is_in_one_place() {
+    let mut desk = Desk::new(Limits::default());
+    let only = |counts: Counts| Counts {
+        oldest_wait: None,
+        waiting: 0,
+        ..counts
+    };
+    let check = |desk: &Desk, expected: Counts| assert_eq!(only(desk.counts()), expected);
+    let one = |place: fn(&mut Counts) -> &mut u32| {
+        let mut counts = Counts::default();
+        *place(&mut counts) = 1;
+        counts
+    };
+    desk.wait(HERE);
+    let permit = desk.permit();
+    check(&desk, one(|counts| &mut counts.opening));
+    desk.opened(permit);
+    let (_, lease) = desk.hand();
+    check(&desk, one(|counts| &mut counts.active));
+    desk.pools.note(lease.conn(), Phase::Tested);
+    check(&desk, one(|counts| &mut counts.tested));
+    desk.pools.note(lease.conn(), Phase::BeingCanceled);
+    check(&desk, one(|counts| &mut counts.being_canceled));
+    desk.release(lease);
+    check(&desk, one(|counts| &mut counts.idle));
+    desk.at(60_000);
+    check(&desk, one(|counts| &mut counts.used));
+    let lease = desk.take(THERE);
+    check(&desk, one(|counts| &mut counts.active));
+    let end = Release::Close("broken");
+    desk.pools.release(lease, end, desk.now);
+    check(&desk, Counts::default());
 }

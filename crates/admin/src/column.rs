@@ -2,8 +2,7 @@
 
 use pgweir_wire::{encode, tag};
 
-use crate::show::Needs;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Needs, Snapshot};
 
 /// Type of a column. Its OID and size are those of PostgreSQL's catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

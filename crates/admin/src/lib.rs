@@ -38,17 +38,17 @@ pub use crate::column::{Format, Formats};
 pub use crate::command::{Command, Role, Shutdown, parse};
 pub use crate::console::{Asked, Console, Step};
 pub use crate::error::Error;
-pub use crate::show::config::ConfigRow;
-pub use crate::show::connection::{Buffers, ConnectionRow, Replication, State};
-pub use crate::show::databases::DatabaseRow;
+pub use crate::show::Show;
 pub use crate::show::fake::Fake;
-pub use crate::show::lists::Lists;
-pub use crate::show::mem::{Cache, Mem};
-pub use crate::show::pools::PoolRow;
-pub use crate::show::stats::{Counters, StatsRow};
-pub use crate::show::users::UserRow;
-pub use crate::show::{Needs, Show};
-pub use crate::snapshot::Snapshot;
+pub use crate::snapshot::config::ConfigRow;
+pub use crate::snapshot::connection::{Buffers, ConnectionRow, Replication, State};
+pub use crate::snapshot::database::DatabaseRow;
+pub use crate::snapshot::lists::Lists;
+pub use crate::snapshot::mem::{Cache, Mem};
+pub use crate::snapshot::pool::PoolRow;
+pub use crate::snapshot::stats::{Counters, StatsRow};
+pub use crate::snapshot::user::UserRow;
+pub use crate::snapshot::{Needs, Snapshot};
 
 /// Names under which clients reach the console; no configured database may have them.
 pub const CONSOLE_DATABASES: [&str; 2] = ["pgbouncer", "pgweir"];

@@ -24,8 +24,10 @@ pub(crate) mod totals;
 pub(crate) mod users;
 pub(crate) mod version;
 
-use crate::column::Relation;
 use fake::Fake;
+
+use crate::column::Relation;
+use crate::snapshot::Needs;
 
 /// A question about the state of things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,50 +102,6 @@ const NAMES: [(&str, Show); 21] = [
     ("dns_hosts", Show::DnsHosts),
     ("dns_zones", Show::DnsZones),
 ];
-
-/// Parts of a [`Snapshot`](crate::Snapshot) that a SHOW looks at; the others may stay empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Needs {
-    /// `pools`.
-    pub pools: bool,
-    /// `clients`.
-    pub clients: bool,
-    /// `servers`.
-    pub servers: bool,
-    /// `databases`.
-    pub databases: bool,
-    /// `users`.
-    pub users: bool,
-    /// `lists`.
-    pub lists: bool,
-    /// `stats` and `averages`.
-    pub stats: bool,
-    /// `config`.
-    pub config: bool,
-    /// `is_paused`.
-    pub state: bool,
-    /// `mem`.
-    pub mem: bool,
-    /// `version`.
-    pub version: bool,
-}
-
-impl Needs {
-    /// No part at all.
-    pub const NOTHING: Self = Self {
-        pools: false,
-        clients: false,
-        servers: false,
-        databases: false,
-        users: false,
-        lists: false,
-        stats: false,
-        config: false,
-        state: false,
-        mem: false,
-        version: false,
-    };
-}
 
 impl Show {
     /// The SHOW of this name, in any case.

@@ -1,8 +1,22 @@
 //! What the console knows when it is asked.
 
-use crate::{
-    ConfigRow, ConnectionRow, Counters, DatabaseRow, Lists, Mem, PoolRow, StatsRow, UserRow,
-};
+pub(crate) mod config;
+pub(crate) mod connection;
+pub(crate) mod database;
+pub(crate) mod lists;
+pub(crate) mod mem;
+pub(crate) mod pool;
+pub(crate) mod stats;
+pub(crate) mod user;
+
+use config::ConfigRow;
+use connection::ConnectionRow;
+use database::DatabaseRow;
+use lists::Lists;
+use mem::Mem;
+use pool::PoolRow;
+use stats::{Counters, StatsRow};
+use user::UserRow;
 
 /// The proxy's state as plain data, gathered by the caller.
 ///
@@ -36,4 +50,48 @@ pub struct Snapshot {
     pub mem: Mem,
     /// For SHOW VERSION: our own version, such as `0.1.0`.
     pub version: String,
+}
+
+/// Parts of a [`Snapshot`] that a SHOW looks at; the others may stay empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// `pools`.
+    pub pools: bool,
+    /// `clients`.
+    pub clients: bool,
+    /// `servers`.
+    pub servers: bool,
+    /// `databases`.
+    pub databases: bool,
+    /// `users`.
+    pub users: bool,
+    /// `lists`.
+    pub lists: bool,
+    /// `stats` and `averages`.
+    pub stats: bool,
+    /// `config`.
+    pub config: bool,
+    /// `is_paused`.
+    pub state: bool,
+    /// `mem`.
+    pub mem: bool,
+    /// `version`.
+    pub version: bool,
+}
+
+impl Needs {
+    /// No part at all.
+    pub const NOTHING: Self = Self {
+        pools: false,
+        clients: false,
+        servers: false,
+        databases: false,
+        users: false,
+        lists: false,
+        stats: false,
+        config: false,
+        state: false,
+        mem: false,
+        version: false,
+    };
 }

@@ -1,9 +1,9 @@
 //! What values must say together: every one is good by itself, but do they fit?
 
 use crate::database::Database;
-use crate::document::Place;
 use crate::mistake::Mistake;
 use crate::model::Config;
+use crate::place::Place;
 use crate::settings::Settings;
 use crate::value::tls::SslMode;
 

@@ -3,15 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::check::check;
 use crate::database::{ANY, Database, DatabaseRef};
-use crate::document::{Place, unknown_key};
 use crate::host::{Host, PORT};
-use crate::mistake::Mistake;
 use crate::settings::Settings;
 use crate::table::{Applies, Key, Table};
 use crate::user::User;
-use crate::value::Raw;
 use crate::value::tls::SslMode;
 use crate::value::words::PoolMode;
 
@@ -187,30 +183,6 @@ impl Config {
         let mut shown: Vec<ShownSetting> = Settings::KEYS.iter().map(show).collect();
         shown.sort_unstable_by_key(|shown| shown.key);
         shown
-    }
-
-    /// This configuration with one setting changed, as the console's `SET` does.
-    ///
-    /// # Errors
-    ///
-    /// The key is unknown, changes only with a start, or the value is not one.
-    pub fn set(&self, key: &str, value: &str) -> Result<Config, Mistake> {
-        let mistake = |message| Mistake {
-            line: None,
-            key: key.to_owned(),
-            message,
-        };
-        let found = Settings::key(key)
-            .ok_or_else(|| mistake(unknown_key::<Settings>(&Place::Settings, key)))?;
-        if found.applies == Applies::Restart {
-            return Err(mistake("can only be changed by a restart".to_owned()));
-        }
-        let mut changed = self.clone();
-        (found.assign)(&mut changed.settings, &Raw::Text(value.to_owned())).map_err(mistake)?;
-        match check(&changed).into_iter().next() {
-            Some(wrong) => Err(wrong.mistake(None)),
-            None => Ok(changed),
-        }
     }
 
     /// What is in force after `new` was loaded into a running process: all of `new` but the

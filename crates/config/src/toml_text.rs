@@ -6,9 +6,10 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::document::{Document, Entry, Place, Section};
+use crate::document::{Document, Entry, Section};
 use crate::mistake::Mistake;
 use crate::model::Config;
+use crate::place::Place;
 use crate::settings::Settings;
 use crate::suggest::did_you_mean;
 use crate::table::Table;

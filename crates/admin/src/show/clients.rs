@@ -1,8 +1,9 @@
 //! SHOW CLIENTS: connections of clients that have logged in, those of the console included.
 
-use super::Needs;
-use super::connection::{BACK, ConnectionRow, FRONT, OURS, STATE, State};
+use super::connection::{BACK, FRONT, OURS, STATE};
 use crate::column::Table;
+use crate::snapshot::Needs;
+use crate::snapshot::connection::{ConnectionRow, State};
 
 pub(crate) static SHOW: Table<ConnectionRow> = Table {
     columns: &[FRONT, STATE, BACK, OURS],

@@ -1,20 +1,8 @@
 //! SHOW CONFIG: the settings in force.
 
-use super::Needs;
 use crate::column::{Table, nullable, text};
-
-/// One setting.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ConfigRow {
-    /// Its name.
-    pub key: String,
-    /// The value in force, if there is one.
-    pub value: Option<String>,
-    /// The value it has when nobody says anything.
-    pub default: Option<String>,
-    /// Whether SET and RELOAD change it.
-    pub changeable: bool,
-}
+use crate::snapshot::Needs;
+use crate::snapshot::config::ConfigRow;
 
 pub(crate) static SHOW: Table<ConfigRow> = Table {
     columns: &[&[

@@ -1,8 +1,8 @@
 //! SHOW DNS_HOSTS: always empty, names are looked up for each connection and not kept.
 
-use super::Needs;
 use super::peers::Never;
 use crate::column::{Table, int8, text};
+use crate::snapshot::Needs;
 
 pub(crate) static SHOW: Table<Never> = Table {
     columns: &[&[

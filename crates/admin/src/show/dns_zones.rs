@@ -1,8 +1,8 @@
 //! SHOW DNS_ZONES: always empty, names are looked up for each connection and not kept.
 
-use super::Needs;
 use super::peers::Never;
 use crate::column::{Table, int4, int8, text};
+use crate::snapshot::Needs;
 
 pub(crate) static SHOW: Table<Never> = Table {
     columns: &[&[

@@ -1,8 +1,8 @@
 //! SHOW of settings that drivers ask PostgreSQL for. The console has one answer for each, and a SET
 //! of them is ignored.
 
-use super::Needs;
 use crate::column::{Relation, Table, text};
+use crate::snapshot::Needs;
 
 /// A setting of PostgreSQL's that the console pretends to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,8 +1,8 @@
 //! SHOW PEER_POOLS: always empty, there is no peering. Exporters ask for it all the same.
 
-use super::Needs;
 use super::peers::Never;
 use crate::column::{Table, int4};
+use crate::snapshot::Needs;
 
 pub(crate) static SHOW: Table<Never> = Table {
     columns: &[&[

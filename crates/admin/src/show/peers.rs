@@ -1,7 +1,7 @@
 //! SHOW PEERS: always empty, there is no peering. Exporters ask for it all the same.
 
-use super::Needs;
 use crate::column::{Table, int4, text};
+use crate::snapshot::Needs;
 
 /// A row that cannot be.
 pub(crate) enum Never {}

@@ -1,8 +1,9 @@
 //! SHOW SERVERS: connections to servers.
 
-use super::Needs;
-use super::connection::{BACK, ConnectionRow, FRONT, OURS, STATE};
+use super::connection::{BACK, FRONT, OURS, STATE};
 use crate::column::Table;
+use crate::snapshot::Needs;
+use crate::snapshot::connection::ConnectionRow;
 
 pub(crate) static SHOW: Table<ConnectionRow> = Table {
     columns: &[FRONT, STATE, BACK, OURS],

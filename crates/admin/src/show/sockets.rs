@@ -1,9 +1,10 @@
 //! SHOW SOCKETS: connections of both sides, with their buffers. Cancel requests are not listed.
 
-use super::Needs;
-use super::connection::{BACK, ConnectionRow, FRONT};
+use super::connection::{BACK, FRONT};
 use crate::column::{Column, Table, int4, text};
+use crate::snapshot::Needs;
 use crate::snapshot::Snapshot;
+use crate::snapshot::connection::ConnectionRow;
 
 /// The names of SHOW CLIENTS and SERVERS do not say which side it is.
 pub(super) const STATE: &[Column<ConnectionRow>] = &[text("state", |row| {

@@ -1,7 +1,7 @@
 //! SHOW STATE: whether everything is paused.
 
-use super::Needs;
 use crate::column::{Table, text};
+use crate::snapshot::Needs;
 
 /// A question and its answer.
 pub(crate) struct StateRow {

@@ -1,48 +1,8 @@
 //! SHOW STATS: totals and averages by database. Also the counters that its relatives show.
 
-use super::Needs;
 use crate::column::{Table, numeric, sorted, text};
-
-/// What is counted. As averages: per second of the last period; the times of transactions and
-/// queries per transaction and query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// Server connections given to clients.
-    pub server_assignment_count: u64,
-    /// Transactions.
-    pub xact_count: u64,
-    /// Queries.
-    pub query_count: u64,
-    /// Bytes from clients.
-    pub bytes_received: u64,
-    /// Bytes from servers.
-    pub bytes_sent: u64,
-    /// Microseconds in transactions.
-    pub xact_time: u64,
-    /// Microseconds in queries.
-    pub query_time: u64,
-    /// Microseconds for which clients waited for a server connection.
-    pub wait_time: u64,
-    /// Parse messages of clients.
-    pub client_parse_count: u64,
-    /// Parse messages to servers.
-    pub server_parse_count: u64,
-    /// Bind messages.
-    pub bind_count: u64,
-    /// Logins of clients.
-    pub client_login_count: u64,
-}
-
-/// Statistics of one database.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StatsRow {
-    /// Name by which clients connect.
-    pub database: String,
-    /// Since the start.
-    pub totals: Counters,
-    /// Of the last finished period.
-    pub averages: Counters,
-}
+use crate::snapshot::Needs;
+use crate::snapshot::stats::StatsRow;
 
 pub(crate) static SHOW: Table<StatsRow> = Table {
     columns: &[&[

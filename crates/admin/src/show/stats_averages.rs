@@ -1,8 +1,8 @@
 //! SHOW STATS_AVERAGES: averages of the last period by database.
 
-use super::Needs;
-use super::stats::StatsRow;
 use crate::column::{Table, numeric, sorted, text};
+use crate::snapshot::Needs;
+use crate::snapshot::stats::StatsRow;
 
 pub(crate) static SHOW: Table<StatsRow> = Table {
     // Only the last four names say that they are averages: so it is in PgBouncer.

@@ -1,8 +1,8 @@
 //! SHOW STATS_TOTALS: totals by database.
 
-use super::Needs;
-use super::stats::StatsRow;
 use crate::column::{Table, numeric, sorted, text};
+use crate::snapshot::Needs;
+use crate::snapshot::stats::StatsRow;
 
 pub(crate) static SHOW: Table<StatsRow> = Table {
     columns: &[&[

@@ -1,8 +1,8 @@
 //! SHOW TOTALS: totals and averages over all databases, a row for each.
 
-use super::Needs;
-use super::stats::Counters;
 use crate::column::{Table, made, numeric};
+use crate::snapshot::Needs;
+use crate::snapshot::stats::Counters;
 
 /// One figure: its name without `total_` or `avg_`, and where it is counted.
 type Figure = (&'static str, fn(&Counters) -> u64);

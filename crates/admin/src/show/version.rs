@@ -2,9 +2,9 @@
 //!
 //! Tools read the first column to know which columns to expect elsewhere.
 
-use super::Needs;
 use crate::PGBOUNCER_VERSION;
 use crate::column::{Table, made, text};
+use crate::snapshot::Needs;
 use crate::snapshot::Snapshot;
 
 pub(crate) static SHOW: Table<Snapshot> = Table {

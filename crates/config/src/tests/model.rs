@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::good;
 use crate::PoolMode;
-use crate::document::{Document, Entry, Place, Section};
+use crate::document::{Document, Entry, Section};
+use crate::place::Place;
 use crate::value::Raw;
 
 const CONFIG: &str = "

@@ -13,9 +13,10 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
 
-use crate::client::Place;
+use crate::mail::Mail;
+use crate::place::Place;
 use crate::server::ServerFacts;
-use crate::worker::{Mail, Worker};
+use crate::worker::Worker;
 
 /// Length of the secret for clients of protocol 3.2; older ones get the first four bytes.
 const SECRET_LEN: usize = 32;

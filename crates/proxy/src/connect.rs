@@ -336,7 +336,7 @@ pub async fn dial(
             };
             stream.set_nodelay(true)?;
             let std = stream.into_std()?;
-            crate::listen::tune(&std, &worker.shared.config.load().settings)?;
+            crate::stream::tune(&std, &worker.shared.config.load().settings)?;
             Socket::Tcp(tokio::net::TcpStream::from_std(std)?)
         }
         Host::Unix { dir, port } => {

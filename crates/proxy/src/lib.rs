@@ -22,6 +22,7 @@ pub mod log;
 pub mod login;
 pub mod mail;
 pub mod passthrough;
+pub mod place;
 mod reading;
 pub mod relay;
 pub mod reload;

@@ -16,8 +16,9 @@ use pgweir_pool::{PoolId, Refusal};
 use pgweir_session::{Client, Mode, Rules, Verdict};
 use pgweir_wire::backend::Status;
 
-use crate::client::{ClientShared, ClientState, Grant, Kill};
+use crate::client::{ClientShared, ClientState, Grant};
 use crate::lease::Leased;
+use crate::mail::Kill;
 use crate::reading::{is_alive, keep, put_in_front, read};
 use crate::shared::Admission;
 use crate::stats::Stats;

@@ -8,9 +8,9 @@ use pgweir_auth::Secret;
 use pgweir_config::Config;
 use pgweir_pool::{Kind, Limits, PoolKey, Pools, WorkerId};
 
+use crate::mail::{Kill, Mail, Whom};
 use crate::shared::{Shared, Users};
 use crate::tls::Tls;
-use crate::worker::{Mail, Whom};
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
@@ -240,7 +240,7 @@ fn remove(shared: &Shared, database: &str) {
     for worker in 0..shared.workers() {
         let (reply, _) = tokio::sync::oneshot::channel();
         let whom = Whom::Database(Some(Arc::clone(&database)));
-        let why = crate::client::Kill::DatabaseRemoved;
+        let why = Kill::DatabaseRemoved;
         shared.mail(WorkerId(worker as u16), Mail::Kill { whom, why, reply });
     }
     shared.mail(WorkerId(0), Mail::Settle);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use pgweir_session::Refusal;
 use pgweir_wire::encode::{self, ErrorFields};
 
-use crate::client::{ClientShared, Kill};
+use crate::client::ClientShared;
+use crate::mail::Kill;
 use crate::server::ServerFacts;
 use crate::shared::Shared;
 

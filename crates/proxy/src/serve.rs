@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::client::ClientShared;
-use crate::listen::Accepted;
 use crate::login::{self, Ready};
+use crate::mail::Accepted;
 use crate::relay::{End, Relay, Rest};
 use crate::report::{self, Report};
 use crate::shared::or_for_ever;

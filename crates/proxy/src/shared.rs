@@ -15,11 +15,10 @@ use pgweir_route::Hosts;
 use pgweir_session::{Parameters, Rules, Statements};
 use tokio::sync::{mpsc, watch};
 
-use crate::listen::Open;
+use crate::mail::{Mail, Order};
 use crate::report::Report;
 use crate::stats::{Stats, Totals};
 use crate::tls::Tls;
-use crate::worker::Mail;
 
 /// How much younger a waiter on the worker where a connection is given back may be than the
 /// oldest waiter of another worker and still be served first: moving a connection costs more.
@@ -140,6 +139,17 @@ impl DatabaseStats {
     }
 }
 
+/// Which sockets accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Open {
+    /// All.
+    Everything,
+    /// Only Unix sockets, and those only for the console: the pooler goes down.
+    UnixOnly,
+    /// None.
+    Nothing,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Shared {
@@ -171,7 +181,7 @@ pub struct Shared {
     /// Which sockets accept.
     pub open: watch::Sender<Open>,
     /// What the console and signals ask of the main thread.
-    pub orders: mpsc::UnboundedSender<crate::run::Order>,
+    pub orders: mpsc::UnboundedSender<Order>,
     /// When the process started.
     pub started: jiff::Timestamp,
     admissions: Mutex<Admissions>,
@@ -188,7 +198,7 @@ impl Shared {
         mut users: Users,
         tls: Tls,
         mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
-        orders: mpsc::UnboundedSender<crate::run::Order>,
+        orders: mpsc::UnboundedSender<Order>,
     ) -> Arc<Self> {
         let workers = mailboxes.len();
         let process_secret = rand::random();

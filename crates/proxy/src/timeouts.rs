@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::client::{ClientState, Kill};
+use crate::client::ClientState;
+use crate::mail::Kill;
 use crate::worker::Worker;
 
 /// How often a worker looks around. All timeouts are exact to this.

@@ -2,7 +2,7 @@
 
 mod rows;
 
-pub use self::rows::WorkerView;
+pub use self::rows::of_worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use pgweir_admin::{
 use pgweir_pool::WorkerId;
 use tokio::sync::oneshot;
 
+use crate::mail::Mail;
 use crate::shared::Shared;
 use crate::stats::Totals;
-use crate::worker::Mail;
 
 /// Gathers what a SHOW needs.
 pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {

@@ -18,13 +18,12 @@ use pgweir_session::Batch;
 use slab::Slab;
 use tokio::sync::mpsc;
 
-pub use crate::mail::{Mail, Whom};
-
-use crate::client::{ClientShared, Grant, Kill, Peer, Place};
+use crate::client::{ClientShared, ClientState, Grant};
 use crate::lease::{Guard, Leased};
+use crate::mail::{Kill, Mail, Whom};
+use crate::place::{Peer, Place};
 use crate::server::{Parcel, ServerConn, ServerShared, ServerState};
 use crate::shared::{Limits, Shared};
-use crate::view::WorkerView;
 
 /// The outcome of asking for a server connection.
 #[derive(Debug)]
@@ -125,7 +124,7 @@ impl Worker {
             } => self.refuse(client, ticket, why),
             Mail::Close { conn, reason } => self.close_idle(conn, reason),
             Mail::Cancel { place, key, done } => crate::cancel::pass_on(self, place, &key, done),
-            Mail::View(reply) => drop(reply.send(WorkerView::of(self))),
+            Mail::View(reply) => drop(reply.send(crate::view::of_worker(self))),
             Mail::Kill { whom, why, reply } => drop(reply.send(self.kill(&whom, why))),
             Mail::Reconnect(database) => {
                 for server in self.servers.borrow().values() {
@@ -144,7 +143,6 @@ impl Worker {
     }
 
     fn shut_down(&self) {
-        use crate::client::ClientState;
         for client in self.clients() {
             let busy = matches!(
                 client.state.get(),

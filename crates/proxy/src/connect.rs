@@ -16,8 +16,8 @@ use pgweir_session::{Parameters, Server};
 use pgweir_wire::backend::{self, Authentication, Fields};
 use pgweir_wire::{encode, header, startup, tag};
 
+use crate::limits::or_for_ever;
 use crate::server::{ServerConn, ServerFacts};
-use crate::shared::or_for_ever;
 use crate::stream::{Socket, Stream};
 use crate::worker::Worker;
 
@@ -145,7 +145,7 @@ fn target(worker: &Worker, database: &Arc<str>, user: &Arc<str>) -> Result<Targe
             .server_tls_sslmode
             .unwrap_or(config.settings.server_tls_sslmode),
         connect_query: entry.connect_query.clone(),
-        hosts: crate::shared::hosts(&config, entry.database),
+        hosts: crate::limits::hosts(&config, entry.database),
     })
 }
 

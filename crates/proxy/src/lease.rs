@@ -101,8 +101,9 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::shared::{Shared, Users};
+    use crate::shared::Shared;
     use crate::tls::Tls;
+    use crate::users::Users;
 
     #[test]
     fn x5_a_dropped_lease_comes_back_as_broken() {

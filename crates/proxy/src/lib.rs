@@ -10,6 +10,7 @@
 //! - **X4** An error in one connection ends that connection only.
 //! - **X5** A lease dropped by a dying task comes back as broken.
 
+pub mod admission;
 pub mod averages;
 pub mod cancel;
 pub mod client;
@@ -17,6 +18,7 @@ pub mod connect;
 pub mod console;
 pub mod giveback;
 pub mod lease;
+pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod login;
@@ -35,5 +37,6 @@ pub mod stats;
 pub mod stream;
 pub mod timeouts;
 pub mod tls;
+pub mod users;
 pub mod view;
 pub mod worker;

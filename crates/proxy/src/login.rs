@@ -18,11 +18,12 @@ use self::exchange::authenticate;
 use self::grant::first_server;
 pub use self::grant::slot;
 use self::wish::{Wish, wish};
+use crate::admission::Seat;
 use crate::client::{ClientShared, Login};
 use crate::console::Console;
 use crate::passthrough::Passthrough;
 use crate::place::Peer;
-use crate::relay::{Relay, Seat};
+use crate::relay::Relay;
 use crate::report::Report;
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -145,9 +146,11 @@ fn seat(worker: &Worker, conversation: Conversation, wish: &Wish) -> Outcome<(Co
         let text = format!("no such database: {}", wish.database);
         return conversation.refuse(Report::new("3D000", text));
     };
-    let admission = match worker.shared.admit(&wish.database, &wish.user) {
+    let config = worker.shared.config.load();
+    let admissions = &worker.shared.admissions;
+    let admission = match admissions.admit(&config, &wish.database, &wish.user) {
         Ok(admission) => admission,
-        Err(report) => return conversation.refuse(report),
+        Err(full) => return conversation.refuse(Report::full(&full)),
     };
     if worker.shared.pools.lock().is_disabled(&wish.database) {
         let text = format!("database \"{}\" is disabled", wish.database);
@@ -210,7 +213,7 @@ fn physical_database(config: &pgweir_config::Config, named: String) -> String {
     let hosts_of = |name: &str| {
         config
             .database(name)
-            .map(|entry| crate::shared::hosts(config, entry.database))
+            .map(|entry| crate::limits::hosts(config, entry.database))
     };
     let mut names = config.databases.keys();
     let Some(first) = names.next() else {

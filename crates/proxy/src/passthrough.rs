@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use pgweir_wire::encode;
 
+use crate::admission::Seat;
 use crate::client::{ClientShared, ClientState};
 use crate::lease::Guard;
-use crate::relay::Seat;
 use crate::report::Report;
 use crate::server::{ServerConn, ServerState};
 use crate::stream::Stream;

@@ -16,11 +16,11 @@ use pgweir_pool::{PoolId, Refusal};
 use pgweir_session::{Client, Mode, Rules, Verdict};
 use pgweir_wire::backend::Status;
 
+use crate::admission::{Admission, Seat};
 use crate::client::{ClientShared, ClientState, Grant};
 use crate::lease::Leased;
 use crate::mail::Kill;
 use crate::reading::{is_alive, keep, put_in_front, read};
-use crate::shared::Admission;
 use crate::stats::Stats;
 use crate::stream::{Backlog, Stream};
 use crate::worker::{Scratch, Taken, Worker};
@@ -85,17 +85,6 @@ pub struct Relay {
     hold_back: bool,
     backlog: Backlog,
     _admission: Admission,
-}
-
-/// What a login has found for a client.
-#[derive(Debug)]
-pub struct Seat {
-    /// Where its server connections come from.
-    pub pool: PoolId,
-    /// Where it is counted.
-    pub stats: Arc<Stats>,
-    /// Its place among those who may be there.
-    pub admission: Admission,
 }
 
 /// What is left of a conversation when it is over.

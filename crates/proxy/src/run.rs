@@ -273,7 +273,7 @@ impl Descent {
                 over
             }
             _ => {
-                let over = shared.client_count() == 0;
+                let over = shared.admissions.total() == 0;
                 if over {
                     tracing::info!("client connections dropped, exiting");
                 }

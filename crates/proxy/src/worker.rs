@@ -20,10 +20,11 @@ use tokio::sync::mpsc;
 
 use crate::client::{ClientShared, ClientState, Grant};
 use crate::lease::{Guard, Leased};
+use crate::limits::Limits;
 use crate::mail::{Kill, Mail, Whom};
 use crate::place::{Peer, Place};
 use crate::server::{Parcel, ServerConn, ServerShared, ServerState};
-use crate::shared::{Limits, Shared};
+use crate::shared::Shared;
 
 /// The outcome of asking for a server connection.
 #[derive(Debug)]

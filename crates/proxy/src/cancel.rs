@@ -72,8 +72,7 @@ pub fn pass_on(worker: &Rc<Worker>, place: Place, key: &[u8], done: oneshot::Sen
         drop(done);
         server.cancels.set(server.cancels.get() - 1);
         if server.cancels.get() == 0 {
-            let parked = server.parked.borrow_mut().take();
-            if let Some(leased) = parked {
+            if let Some(leased) = worker.unpark(server.facts.conn) {
                 crate::giveback::unpark(&worker, leased);
             }
         }

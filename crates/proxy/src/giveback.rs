@@ -26,7 +26,7 @@ const RESET_ALL: &[u8] = b"DISCARD ALL";
 pub fn after_transaction(worker: &Rc<Worker>, leased: Box<Leased>, now: Instant) {
     let shared = leased.shared();
     if shared.cancels.get() > 0 {
-        park(leased);
+        park(worker, leased);
         return;
     }
     let left = leased.conn.session.left();
@@ -43,7 +43,7 @@ pub fn after_transaction(worker: &Rc<Worker>, leased: Box<Leased>, now: Instant)
 pub fn after_client(worker: &Rc<Worker>, leased: Box<Leased>, session_mode: bool) {
     let shared = leased.shared();
     if shared.cancels.get() > 0 {
-        park(leased);
+        park(worker, leased);
         return;
     }
     let session = &leased.conn.session;
@@ -176,11 +176,11 @@ pub fn check(worker: &Rc<Worker>, mut leased: Box<Leased>, client: ClientId) {
 }
 
 /// Nobody gets the connection while a cancel request is on its way to it.
-fn park(leased: Box<Leased>) {
-    let shared = Rc::clone(leased.shared());
+fn park(worker: &Worker, leased: Box<Leased>) {
+    let shared = leased.shared();
     shared.state.set(ServerState::BeingCanceled);
     shared.link.set(None);
-    *shared.parked.borrow_mut() = Some(leased);
+    worker.park(leased);
 }
 
 /// The last cancel request on its way is through.

@@ -25,7 +25,7 @@ pub mod login;
 pub mod mail;
 pub mod passthrough;
 pub mod place;
-mod reading;
+pub mod reading;
 pub mod relay;
 pub mod reload;
 pub mod report;

@@ -20,10 +20,10 @@ use crate::admission::{Admission, Seat};
 use crate::client::{ClientShared, ClientState, Grant};
 use crate::lease::Leased;
 use crate::mail::Kill;
-use crate::reading::{is_alive, keep, put_in_front, read};
+use crate::reading::{Scratch, is_alive, keep, put_in_front, read};
 use crate::stats::Stats;
 use crate::stream::{Backlog, Stream};
-use crate::worker::{Scratch, Taken, Worker};
+use crate::worker::{Taken, Worker};
 
 /// How many reads one task does before the others on its worker have their turn.
 const TURNS: usize = 16;

@@ -19,10 +19,11 @@ use slab::Slab;
 use tokio::sync::mpsc;
 
 use crate::client::{ClientShared, ClientState, Grant};
-use crate::lease::{Guard, Leased};
+use crate::lease::{Guard, Leased, ReturnTo};
 use crate::limits::Limits;
 use crate::mail::{Kill, Mail, Whom};
 use crate::place::{Peer, Place};
+use crate::reading::{self, Scratch};
 use crate::server::{Parcel, ServerConn, ServerShared, ServerState};
 use crate::shared::Shared;
 
@@ -37,17 +38,6 @@ pub enum Taken {
     Refused(Refusal),
 }
 
-/// Buffers that every pass over a socket uses, one pass at a time.
-#[derive(Debug)]
-pub struct Scratch {
-    /// What is read goes here.
-    pub buffer: Vec<u8>,
-    /// What goes to the server.
-    pub to_server: Batch,
-    /// What goes to the client.
-    pub to_client: Batch,
-}
-
 /// One worker's state; lives on its thread.
 #[derive(Debug)]
 pub struct Worker {
@@ -57,11 +47,14 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Lent to one task at a time, for one pass without waiting.
     pub scratch: RefCell<Scratch>,
+    return_to: Rc<ReturnTo>,
     clients: RefCell<Slab<Rc<ClientShared>>>,
     generation: Cell<u32>,
     limits: RefCell<Rc<Limits>>,
     /// Idle connections that lie here.
     idle: RefCell<HashMap<ConnId, ServerConn, foldhash::fast::FixedState>>,
+    /// Connections that are to be given back once all cancel requests to them are through.
+    parked: RefCell<HashMap<ConnId, Box<Leased>, foldhash::fast::FixedState>>,
     /// All connections that are here, idle or held.
     servers: RefCell<HashMap<ConnId, Rc<ServerShared>, foldhash::fast::FixedState>>,
 }
@@ -72,6 +65,10 @@ impl Worker {
         let config = shared.config.load_full();
         let buffer = vec![0; config.settings.pkt_buf.bytes() as usize];
         Rc::new(Self {
+            return_to: Rc::new(ReturnTo {
+                worker: id,
+                shared: Arc::clone(&shared),
+            }),
             limits: RefCell::new(Limits::of(config)),
             id,
             shared,
@@ -83,6 +80,7 @@ impl Worker {
             clients: RefCell::default(),
             generation: Cell::new(0),
             idle: RefCell::default(),
+            parked: RefCell::default(),
             servers: RefCell::default(),
         })
     }
@@ -221,7 +219,7 @@ impl Worker {
                 let here = self.idle.borrow_mut().remove(&lease.conn());
                 match here {
                     Some(conn) if to == self.id => {
-                        let guard = Guard::new(lease, Rc::clone(self));
+                        let guard = self.guard(lease);
                         self.deliver(client, Some(ticket), Leased::new(conn, guard));
                     }
                     Some(conn) => self.ship(client, Some(ticket), lease, conn),
@@ -272,14 +270,15 @@ impl Worker {
         }
     }
 
+    fn guard(&self, lease: Lease) -> Guard {
+        Guard::new(lease, Rc::clone(&self.return_to))
+    }
+
     /// Asks for a server connection.
     pub fn take(self: &Rc<Self>, pool: PoolId, client: &ClientShared, now: Instant) -> Taken {
         match self.pools(|pools| pools.take(pool, self.id, client.client_id(), now)) {
             Take::Lease(lease) => match self.idle.borrow_mut().remove(&lease.conn()) {
-                Some(conn) => Taken::Lease(Box::new(Leased::new(
-                    conn,
-                    Guard::new(lease, Rc::clone(self)),
-                ))),
+                Some(conn) => Taken::Lease(Box::new(Leased::new(conn, self.guard(lease)))),
                 None => {
                     let from = lease.worker();
                     let client = client.client_id();
@@ -319,6 +318,17 @@ impl Worker {
         }
         self.idle.borrow_mut().insert(id, conn);
         self.pools(|pools| pools.release(lease, Release::Clean, now));
+    }
+
+    /// Keeps a connection from everybody, while cancel requests are on their way to it.
+    pub fn park(&self, leased: Box<Leased>) {
+        let conn = leased.conn.conn();
+        self.parked.borrow_mut().insert(conn, leased);
+    }
+
+    /// The connection, if it was parked.
+    pub fn unpark(&self, conn: ConnId) -> Option<Box<Leased>> {
+        self.parked.borrow_mut().remove(&conn)
     }
 
     /// Closes a connection that somebody holds.
@@ -371,7 +381,7 @@ impl Worker {
             let scratch = &mut *scratch;
             let mut cx = Context::from_waker(Waker::noop());
             for (id, conn) in self.idle.borrow_mut().iter_mut() {
-                if let Err(reason) = crate::reading::drain_idle(conn, &mut cx, scratch) {
+                if let Err(reason) = reading::drain_idle(conn, &mut cx, scratch) {
                     dead.push((*id, reason));
                 }
             }
@@ -407,7 +417,7 @@ impl Worker {
         let mut conn = conn;
         // Looked at here: the other worker's runtime knows nothing of the socket at first.
         let mut cx = Context::from_waker(Waker::noop());
-        let alive = crate::reading::is_alive(&mut conn, &mut cx);
+        let alive = reading::is_alive(&mut conn, &mut cx);
         let parcel = if alive {
             conn.pack().ok().map(Box::new)
         } else {
@@ -432,17 +442,17 @@ impl Worker {
         lease: Lease,
         parcel: Option<Box<Parcel>>,
     ) {
-        let guard = Guard::new(lease, Rc::clone(self));
         match parcel.map(|parcel| parcel.unpack()) {
             Some(Ok(conn)) => {
                 self.servers
                     .borrow_mut()
                     .insert(conn.conn(), Rc::clone(&conn.shared));
-                self.deliver(client, ticket, Leased::new(conn, guard));
+                self.deliver(client, ticket, Leased::new(conn, self.guard(lease)));
             }
             _ => {
                 // Lost on the way: the slot is free again, and the client asks once more.
-                drop(guard);
+                let lost = Release::Close("lost");
+                self.pools(|pools| pools.release(lease, lost, Instant::now()));
                 self.retry(client);
             }
         }
@@ -483,7 +493,7 @@ impl Worker {
             self.shared.mail(to, Mail::Slot { client, lease });
             return;
         }
-        let guard = Guard::new(lease, Rc::clone(self));
+        let guard = self.guard(lease);
         if let Some(client) = self.client(client) {
             client.ticket.set(None);
             *client.grant.borrow_mut() = Some(Grant::Slot(guard));

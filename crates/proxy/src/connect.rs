@@ -93,11 +93,6 @@ fn cause(error: &Error) -> Arc<str> {
 
 /// Opens the connection that a permit allows, in the background.
 pub fn start(worker: &Rc<Worker>, permit: Permit) {
-    if worker.shared.pools.lock().key(permit.pool()).kind == Kind::Dedicated {
-        // Only the slot is the pool's: its client connects by itself.
-        worker.pools(|pools| pools.opened(permit, Instant::now()));
-        return;
-    }
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         let limits = worker.limits();

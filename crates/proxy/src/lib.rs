@@ -16,6 +16,7 @@ pub mod cancel;
 pub mod client;
 pub mod connect;
 pub mod console;
+pub mod crew;
 pub mod giveback;
 pub mod lease;
 pub mod limits;

@@ -101,7 +101,7 @@ fn work(id: WorkerId, shared: Arc<Shared>, mailbox: mpsc::UnboundedReceiver<Mail
     match runtime {
         Ok(runtime) => {
             let worker = Worker::new(id, shared);
-            runtime.block_on(worker.run(mailbox));
+            runtime.block_on(crate::crew::run(&worker, mailbox));
             // Tasks hold the worker: they end here, before it does.
             drop(runtime);
             drop(worker);

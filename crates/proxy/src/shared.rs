@@ -9,9 +9,10 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use pgweir_auth::ScramKeys;
 use pgweir_config::Config;
-use pgweir_pool::{Kind, PoolId, Pools, WorkerId};
+use pgweir_pool::{Fatal, Kind, PoolId, Pools, Release, WorkerId};
 use pgweir_route::Hosts;
 use pgweir_session::{Parameters, Statements};
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, watch};
 
 use crate::admission::Admissions;
@@ -118,9 +119,29 @@ impl Shared {
         self.mailboxes.len()
     }
 
-    /// Sends mail to a worker. A worker that has stopped drops it, and with it whatever it holds.
+    /// Sends mail to a worker.
     pub fn mail(&self, worker: WorkerId, mail: Mail) {
-        let _ = self.mailboxes[usize::from(worker.0)].send(mail);
+        if let Err(SendError(mail)) = self.mailboxes[usize::from(worker.0)].send(mail) {
+            self.send_back(mail);
+        }
+    }
+
+    /// Mail for a worker that has stopped is dropped, but each permit and each lease in it is
+    /// answered: they are the pools'.
+    pub fn send_back(&self, mail: Mail) {
+        let now = Instant::now();
+        match mail {
+            Mail::Open(permit) => {
+                let cause = "the worker has stopped".into();
+                let mut pools = self.pools.lock();
+                pools.failed(permit, cause, Fatal::Retry, now);
+            }
+            Mail::Hand { lease, .. } | Mail::Arrive { lease, .. } | Mail::Slot { lease, .. } => {
+                let mut pools = self.pools.lock();
+                pools.release(lease, Release::Close("lost"), now);
+            }
+            _ => {}
+        }
     }
 
     /// The next number for SHOW CLIENTS and SHOW SERVERS.

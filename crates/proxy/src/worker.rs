@@ -1,7 +1,8 @@
 //! A worker: one thread, one current-thread runtime, its clients and its server connections.
 //!
 //! A client and the server connection that it leases live on the same worker, so nothing between
-//! them is shared. What concerns other workers arrives as [`Mail`].
+//! them is shared. What concerns other workers is sent to them as [`Mail`]. Nothing here waits or
+//! starts a task: what needs one is left to the worker's own mailbox, and `crew` sees to it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,7 +17,6 @@ use pgweir_pool::{
 };
 use pgweir_session::Batch;
 use slab::Slab;
-use tokio::sync::mpsc;
 
 use crate::client::{ClientShared, ClientState, Grant};
 use crate::lease::{Guard, Leased, ReturnTo};
@@ -85,79 +85,6 @@ impl Worker {
         })
     }
 
-    /// Serves its mailbox until it is told to stop.
-    pub async fn run(self: &Rc<Self>, mut mailbox: mpsc::UnboundedReceiver<Mail>) {
-        let mut sweep = tokio::time::interval(crate::timeouts::SWEEP);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                mail = mailbox.recv() => match mail {
-                    None | Some(Mail::Stop) => return,
-                    Some(mail) => self.open_mail(mail),
-                },
-                _ = sweep.tick() => crate::timeouts::sweep(self),
-            }
-        }
-    }
-
-    fn open_mail(self: &Rc<Self>, mail: Mail) {
-        match mail {
-            Mail::Accept(accepted) => crate::serve::start(self, accepted),
-            Mail::Open(permit) => crate::connect::start(self, permit),
-            Mail::Hand {
-                client,
-                ticket,
-                lease,
-            } => self.send_off(client, ticket, lease),
-            Mail::Arrive {
-                client,
-                ticket,
-                lease,
-                parcel,
-            } => self.arrive(client, ticket, lease, parcel),
-            Mail::Slot { client, lease } => self.deliver_slot(client, self.id, lease),
-            Mail::Refuse {
-                client,
-                ticket,
-                why,
-            } => self.refuse(client, ticket, why),
-            Mail::Close { conn, reason } => self.close_idle(conn, reason),
-            Mail::Cancel { place, key, done } => crate::cancel::pass_on(self, place, &key, done),
-            Mail::View(reply) => drop(reply.send(crate::view::of_worker(self))),
-            Mail::Kill { whom, why, reply } => drop(reply.send(self.kill(&whom, why))),
-            Mail::Reconnect(database) => {
-                for server in self.servers.borrow().values() {
-                    if database
-                        .as_ref()
-                        .is_none_or(|name| *name == server.facts.database)
-                    {
-                        server.close_needed.set(true);
-                    }
-                }
-            }
-            Mail::Settle => self.pools(|_| ()),
-            Mail::ShutDown => self.shut_down(),
-            Mail::Stop => {}
-        }
-    }
-
-    fn shut_down(&self) {
-        for client in self.clients() {
-            let busy = matches!(
-                client.state.get(),
-                ClientState::Active | ClientState::InTransaction
-            );
-            let console = client
-                .login
-                .borrow()
-                .as_ref()
-                .is_some_and(|login| login.console);
-            if !busy && !console {
-                client.kill(Kill::Shutdown);
-            }
-        }
-    }
-
     /// The limits that workers need for each transaction.
     pub fn limits(&self) -> Rc<Limits> {
         Rc::clone(&self.limits.borrow())
@@ -183,8 +110,17 @@ impl Worker {
         self.servers.borrow_mut().remove(&server.facts.conn);
     }
 
+    /// Has connections of a database (all, if none is named) closed when they are given back.
+    pub fn reconnect(&self, database: Option<&str>) {
+        for server in self.servers.borrow().values() {
+            if database.is_none_or(|name| *name == *server.facts.database) {
+                server.close_needed.set(true);
+            }
+        }
+    }
+
     /// Does something with the pools, then what they ask for in return.
-    pub fn pools<R>(self: &Rc<Self>, change: impl FnOnce(&mut Pools) -> R) -> R {
+    pub fn pools<R>(&self, change: impl FnOnce(&mut Pools) -> R) -> R {
         let mut actions = smallvec::SmallVec::<[Action; 2]>::new();
         let result = {
             let mut pools = self.shared.pools.lock();
@@ -200,16 +136,9 @@ impl Worker {
         result
     }
 
-    fn perform(self: &Rc<Self>, action: Action) {
+    fn perform(&self, action: Action) {
         match action {
-            Action::Open(permit) => {
-                let worker = permit.worker();
-                if worker == self.id {
-                    crate::connect::start(self, permit);
-                } else {
-                    self.shared.mail(worker, Mail::Open(permit));
-                }
-            }
+            Action::Open(permit) => self.open(permit),
             Action::Hand {
                 client,
                 to,
@@ -274,8 +203,18 @@ impl Worker {
         Guard::new(lease, Rc::clone(&self.return_to))
     }
 
+    fn open(&self, permit: Permit) {
+        let kind = self.shared.pools.lock().key(permit.pool()).kind;
+        match kind {
+            // Only the slot is the pool's: its client connects by itself.
+            Kind::Dedicated => self.pools(|pools| pools.opened(permit, Instant::now())),
+            // By mail even to ourselves: connecting takes a task, and those are started above.
+            Kind::Normal => self.shared.mail(permit.worker(), Mail::Open(permit)),
+        }
+    }
+
     /// Asks for a server connection.
-    pub fn take(self: &Rc<Self>, pool: PoolId, client: &ClientShared, now: Instant) -> Taken {
+    pub fn take(&self, pool: PoolId, client: &ClientShared, now: Instant) -> Taken {
         match self.pools(|pools| pools.take(pool, self.id, client.client_id(), now)) {
             Take::Lease(lease) => match self.idle.borrow_mut().remove(&lease.conn()) {
                 Some(conn) => Taken::Lease(Box::new(Leased::new(conn, self.guard(lease)))),
@@ -305,7 +244,7 @@ impl Worker {
     }
 
     /// Gives a clean connection back.
-    pub fn give_back(self: &Rc<Self>, leased: Leased, now: Instant) {
+    pub fn give_back(&self, leased: Leased, now: Instant) {
         let (conn, guard) = leased.split();
         let shared = &conn.shared;
         shared.link.set(None);
@@ -332,18 +271,18 @@ impl Worker {
     }
 
     /// Closes a connection that somebody holds.
-    pub fn discard(self: &Rc<Self>, leased: Leased, reason: &'static str, now: Instant) {
+    pub fn discard(&self, leased: Leased, reason: &'static str, now: Instant) {
         let (conn, guard) = leased.split();
         self.close(conn, guard.into_lease(), reason, now);
     }
 
-    fn close(self: &Rc<Self>, conn: ServerConn, lease: Lease, reason: &'static str, now: Instant) {
+    fn close(&self, conn: ServerConn, lease: Lease, reason: &'static str, now: Instant) {
         self.forget(conn, reason);
         self.pools(|pools| pools.release(lease, Release::Close(reason), now));
     }
 
     /// A connection that was just opened.
-    pub fn opened(self: &Rc<Self>, conn: ServerConn, permit: Permit, now: Instant) {
+    pub fn opened(&self, conn: ServerConn, permit: Permit, now: Instant) {
         let id = conn.conn();
         self.servers
             .borrow_mut()
@@ -352,7 +291,8 @@ impl Worker {
         self.pools(|pools| pools.opened(permit, now));
     }
 
-    fn close_idle(self: &Rc<Self>, conn: ConnId, reason: &'static str) {
+    /// Closes a connection that lies here.
+    pub fn close_idle(&self, conn: ConnId, reason: &'static str) {
         let conn = self.idle.borrow_mut().remove(&conn);
         if let Some(conn) = conn {
             self.forget(conn, reason);
@@ -374,7 +314,7 @@ impl Worker {
 
     /// Looks after idle connections: those that the server has closed are dropped, and what the
     /// others were told (a changed setting, a notice) is taken note of.
-    pub fn check_idle(self: &Rc<Self>, now: Instant) {
+    pub fn check_idle(&self, now: Instant) {
         let mut dead = Vec::new();
         {
             let mut scratch = self.scratch.borrow_mut();
@@ -393,7 +333,8 @@ impl Worker {
         }
     }
 
-    fn send_off(self: &Rc<Self>, client: ClientId, ticket: Option<Ticket>, lease: Lease) {
+    /// Sends a connection that lies here to a client of another worker.
+    pub fn send_off(&self, client: ClientId, ticket: Option<Ticket>, lease: Lease) {
         let conn = self.idle.borrow_mut().remove(&lease.conn());
         match conn {
             Some(conn) => self.ship(client, ticket, lease, conn),
@@ -435,8 +376,9 @@ impl Worker {
         );
     }
 
-    fn arrive(
-        self: &Rc<Self>,
+    /// A connection has come from another worker.
+    pub fn arrive(
+        &self,
         client: ClientId,
         ticket: Option<Ticket>,
         lease: Lease,
@@ -467,7 +409,7 @@ impl Worker {
         }
     }
 
-    fn deliver(self: &Rc<Self>, client: ClientId, ticket: Option<Ticket>, leased: Leased) {
+    fn deliver(&self, client: ClientId, ticket: Option<Ticket>, leased: Leased) {
         if let Some(client) = self.client(client) {
             // `ticket` is not set yet when the pool answers within `take`.
             let expected = client.ticket.get();
@@ -488,7 +430,8 @@ impl Worker {
         self.shared.pools.lock().key(lease.pool()).kind == Kind::Dedicated
     }
 
-    fn deliver_slot(self: &Rc<Self>, client: ClientId, to: WorkerId, lease: Lease) {
+    /// Gives a client the slot of a connection that it opens itself.
+    pub fn deliver_slot(&self, client: ClientId, to: WorkerId, lease: Lease) {
         if to != self.id {
             self.shared.mail(to, Mail::Slot { client, lease });
             return;
@@ -501,7 +444,8 @@ impl Worker {
         }
     }
 
-    fn refuse(self: &Rc<Self>, client: ClientId, ticket: Ticket, why: Refusal) {
+    /// Tells a client that waits that there will be nothing.
+    pub fn refuse(&self, client: ClientId, ticket: Ticket, why: Refusal) {
         if let Some(client) = self.client(client)
             && client
                 .ticket
@@ -515,7 +459,7 @@ impl Worker {
     }
 
     /// The client stops waiting, or goes: what was granted to it goes back.
-    pub fn leave(self: &Rc<Self>, client: &ClientShared, now: Instant) {
+    pub fn leave(&self, client: &ClientShared, now: Instant) {
         if let Some(ticket) = client.ticket.take() {
             self.pools(|pools| pools.leave(ticket, now));
         }
@@ -574,7 +518,26 @@ impl Worker {
         self.servers.borrow().values().cloned().collect()
     }
 
-    fn kill(&self, whom: &Whom, why: Kill) -> usize {
+    /// Disconnects clients that do nothing.
+    pub fn shut_down(&self) {
+        for client in self.clients() {
+            let busy = matches!(
+                client.state.get(),
+                ClientState::Active | ClientState::InTransaction
+            );
+            let console = client
+                .login
+                .borrow()
+                .as_ref()
+                .is_some_and(|login| login.console);
+            if !busy && !console {
+                client.kill(Kill::Shutdown);
+            }
+        }
+    }
+
+    /// Disconnects clients; says how many.
+    pub fn kill(&self, whom: &Whom, why: Kill) -> usize {
         let mut killed = 0;
         for client in self.clients() {
             let login = client.login.borrow().clone();

@@ -1,0 +1,62 @@
+//! The tasks of a worker: what comes by mail is done here, or by a task that is started for it.
+
+use std::rc::Rc;
+
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::mail::Mail;
+use crate::worker::Worker;
+use crate::{cancel, connect, serve, timeouts, view};
+
+/// Serves a worker's mailbox until it is told to stop.
+pub async fn run(worker: &Rc<Worker>, mut mailbox: mpsc::UnboundedReceiver<Mail>) {
+    let mut sweep = tokio::time::interval(timeouts::SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            mail = mailbox.recv() => match mail {
+                None | Some(Mail::Stop) => break,
+                Some(mail) => open(worker, mail),
+            },
+            _ = sweep.tick() => timeouts::sweep(worker),
+        }
+    }
+    // Nobody opens what is left, or comes from now on: the pools get back what is theirs.
+    mailbox.close();
+    while let Ok(mail) = mailbox.try_recv() {
+        worker.shared.send_back(mail);
+    }
+}
+
+fn open(worker: &Rc<Worker>, mail: Mail) {
+    match mail {
+        Mail::Accept(accepted) => serve::start(worker, accepted),
+        Mail::Open(permit) => connect::start(worker, permit),
+        Mail::Hand {
+            client,
+            ticket,
+            lease,
+        } => worker.send_off(client, ticket, lease),
+        Mail::Arrive {
+            client,
+            ticket,
+            lease,
+            parcel,
+        } => worker.arrive(client, ticket, lease, parcel),
+        Mail::Slot { client, lease } => worker.deliver_slot(client, worker.id, lease),
+        Mail::Refuse {
+            client,
+            ticket,
+            why,
+        } => worker.refuse(client, ticket, why),
+        Mail::Close { conn, reason } => worker.close_idle(conn, reason),
+        Mail::Cancel { place, key, done } => cancel::pass_on(worker, place, &key, done),
+        Mail::View(reply) => drop(reply.send(view::of_worker(worker))),
+        Mail::Kill { whom, why, reply } => drop(reply.send(worker.kill(&whom, why))),
+        Mail::Reconnect(database) => worker.reconnect(database.as_deref()),
+        Mail::Settle => worker.pools(|_| ()),
+        Mail::ShutDown => worker.shut_down(),
+        Mail::Stop => {}
+    }
+}

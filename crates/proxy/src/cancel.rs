@@ -13,9 +13,10 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
 
+use crate::connect::cancel_request;
+use crate::giveback;
 use crate::mail::Mail;
 use crate::place::Place;
-use crate::server::ServerFacts;
 use crate::worker::Worker;
 
 /// Length of the secret for clients of protocol 3.2; older ones get the first four bytes.
@@ -68,44 +69,13 @@ pub fn pass_on(worker: &Rc<Worker>, place: Place, key: &[u8], done: oneshot::Sen
     server.was_cancelled.set(true);
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
-        send(&worker, &server.facts).await;
+        cancel_request::send(&worker, &server.facts).await;
         drop(done);
         server.cancels.set(server.cancels.get() - 1);
         if server.cancels.get() == 0 {
             if let Some(leased) = worker.unpark(server.facts.conn) {
-                crate::giveback::unpark(&worker, leased);
+                giveback::unpark(&worker, leased);
             }
         }
     });
-}
-
-/// Sends a cancel request and waits until the server has acted on it (it closes the connection).
-pub async fn send(worker: &Rc<Worker>, facts: &ServerFacts) {
-    let timeout = worker.limits().cancel_timeout;
-    let sent = tokio::time::timeout(timeout, async {
-        let mut stream = crate::connect::dial(worker, &facts.host, facts.peer).await?;
-        if !facts.tls.is_empty() {
-            stream = crate::connect::encrypt(worker, stream, &facts.host, &facts.database)
-                .await?
-                .0;
-        }
-        let mut packet = Vec::new();
-        pgweir_wire::encode::cancel_request(facts.pid, &facts.key, &mut packet);
-        stream.write_all(&packet).await?;
-        let mut answer = Vec::new();
-        // The server closes without a word: an error or an end are both the end.
-        let _ = stream.read_some(&mut answer, 1).await;
-        Ok::<(), crate::connect::Error>(())
-    });
-    match sent.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(host = %facts.host, %error, "cancel request failed"),
-        Err(_) => tracing::warn!(host = %facts.host, "cancel request timed out"),
-    }
-}
-
-/// The same in the background.
-pub fn fire(worker: &Rc<Worker>, facts: &ServerFacts) {
-    let (worker, facts) = (Rc::clone(worker), facts.clone());
-    tokio::task::spawn_local(async move { send(&worker, &facts).await });
 }

@@ -11,6 +11,7 @@
 //! - **X5** A lease dropped by a dying task comes back as broken.
 
 pub mod admission;
+pub mod ask;
 pub mod averages;
 pub mod cancel;
 pub mod client;

@@ -9,10 +9,12 @@ use std::rc::Rc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use pgweir_pool::ClientId;
+use pgweir_wire::{encode, startup};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
 
+use crate::client::ClientShared;
 use crate::connect::cancel_request;
 use crate::giveback;
 use crate::mail::Mail;
@@ -23,12 +25,25 @@ use crate::worker::Worker;
 const SECRET_LEN: usize = 32;
 
 /// The secret of a client's cancel key.
-pub fn secret(process_secret: &[u8; 32], client: ClientId) -> [u8; SECRET_LEN] {
+fn secret(process_secret: &[u8; 32], client: ClientId) -> [u8; SECRET_LEN] {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(process_secret).expect("HMAC takes keys of any length");
     mac.update(b"cancel key");
     mac.update(&client.0.to_be_bytes());
     mac.finalize().into_bytes().into()
+}
+
+/// Gives a client its cancel key.
+pub fn backend_key(worker: &Worker, client: &ClientShared, version: u32, out: &mut Vec<u8>) {
+    let id = client.client_id();
+    let secret = secret(&worker.shared.process_secret, id);
+    let len = if version >= startup::PROTOCOL_3_2 {
+        secret.len()
+    } else {
+        4
+    };
+    client.key_len.set(len as u8);
+    encode::backend_key(id.0 as u32, &secret[..len], out);
 }
 
 /// A cancel request came in on some worker: the client's own worker judges it.

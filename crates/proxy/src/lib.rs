@@ -19,6 +19,7 @@ pub mod connect;
 pub mod console;
 pub mod crew;
 pub mod giveback;
+pub mod grant;
 pub mod lease;
 pub mod limits;
 pub mod listen;

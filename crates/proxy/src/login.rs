@@ -1,7 +1,6 @@
 //! From the first byte of a connection to its first ReadyForQuery.
 
 mod exchange;
-mod grant;
 mod wish;
 
 use std::rc::Rc;
@@ -15,12 +14,12 @@ use pgweir_wire::startup::{self, Packet};
 use tokio::time::Instant;
 
 use self::exchange::authenticate;
-use self::grant::first_server;
-pub use self::grant::slot;
 use self::wish::{Wish, wish};
 use crate::admission::Seat;
+use crate::cancel;
 use crate::client::{ClientShared, Login};
 use crate::console::Console;
+use crate::grant::first_server;
 use crate::passthrough::Passthrough;
 use crate::place::Peer;
 use crate::relay::Relay;
@@ -193,7 +192,7 @@ async fn welcome(
     for (name, value) in session.welcome(&base) {
         encode::parameter_status(name, value, &mut out);
     }
-    backend_key(worker, client, wish.version, &mut out);
+    cancel::backend_key(worker, client, wish.version, &mut out);
     encode::ready(Status::Idle, &mut out);
     conversation.send(&out).await?;
     let Conversation { stream, buffer, .. } = conversation;
@@ -238,19 +237,6 @@ fn mode(config: &pgweir_config::Config, wish: &Wish) -> Mode {
     }
 }
 
-/// Gives a client its cancel key.
-pub fn backend_key(worker: &Worker, client: &ClientShared, version: u32, out: &mut Vec<u8>) {
-    let id = client.client_id();
-    let secret = crate::cancel::secret(&worker.shared.process_secret, id);
-    let len = if version >= startup::PROTOCOL_3_2 {
-        secret.len()
-    } else {
-        4
-    };
-    client.key_len.set(len as u8);
-    encode::backend_key(id.0 as u32, &secret[..len], out);
-}
-
 async fn startup(
     worker: &Rc<Worker>,
     client: &ClientShared,
@@ -278,7 +264,7 @@ async fn startup(
         };
         match packet {
             Packet::Cancel(cancel) => {
-                crate::cancel::handle(worker, cancel.pid, cancel.key).await;
+                cancel::handle(worker, cancel.pid, cancel.key).await;
                 return Err(Failure::Silent("cancel request"));
             }
             Packet::SslRequest | Packet::GssEncRequest => {
@@ -374,7 +360,7 @@ async fn console(
     for (name, value) in pgweir_admin::LOGIN_PARAMETERS {
         encode::parameter_status(name.as_bytes(), value.as_bytes(), &mut out);
     }
-    backend_key(worker, client, wish.version, &mut out);
+    cancel::backend_key(worker, client, wish.version, &mut out);
     encode::ready(Status::Idle, &mut out);
     conversation.send(&out).await?;
     let Conversation { stream, buffer, .. } = conversation;

@@ -4,6 +4,8 @@
 //! that an idle client costs. Both sockets are always watched; each direction goes on by itself,
 //! and only a full backlog on one side stops reading from the other.
 
+mod attach;
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -13,14 +15,14 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pgweir_pool::{PoolId, Refusal};
-use pgweir_session::{Client, Mode, Rules, Verdict};
+use pgweir_session::{Client, Mode, Verdict};
 use pgweir_wire::backend::Status;
 
 use crate::admission::{Admission, Seat};
-use crate::client::{ClientShared, ClientState, Grant};
+use crate::client::{ClientShared, ClientState};
 use crate::lease::Leased;
 use crate::mail::Kill;
-use crate::reading::{Scratch, is_alive, keep, put_in_front, read};
+use crate::reading::{Scratch, keep, put_in_front, read};
 use crate::stats::Stats;
 use crate::stream::{Backlog, Stream};
 use crate::worker::{Taken, Worker};
@@ -248,16 +250,6 @@ impl Relay {
         Ok(())
     }
 
-    /// The lease ends at a boundary.
-    fn let_go(&mut self, now: Instant) {
-        if let Link::Leased(leased) = std::mem::replace(&mut self.link, Link::None) {
-            *self.client.link.borrow_mut() = None;
-            self.client.prepared.set(self.session.prepared() as u32);
-            self.client.enter(ClientState::Idle, now);
-            crate::giveback::after_transaction(&self.worker, leased, now);
-        }
-    }
-
     /// One read of the client's socket, or a second look at what is held of it.
     fn read_client(
         &mut self,
@@ -404,41 +396,6 @@ impl Relay {
         self.after_replies(now)
     }
 
-    fn look_at_grant(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Instant,
-        scratch: &mut Scratch,
-    ) -> Result<(), End> {
-        let worker = Rc::clone(&self.worker);
-        while let Some(grant) = self.client.grant.take() {
-            let leased = match grant {
-                Grant::Refused(why) => return Err(End::NoServer(why)),
-                Grant::Lease(leased) => leased,
-                // Given back by being dropped; only replication asks for one.
-                Grant::Slot(_) => continue,
-                Grant::Again => match worker.take(self.pool, &self.client, now) {
-                    Taken::Refused(why) => return Err(End::NoServer(why)),
-                    Taken::Waiting => continue,
-                    Taken::Lease(leased) => leased,
-                },
-            };
-            let limits = worker.limits();
-            let rules = limits.rules(&worker.shared.statements);
-            scratch.to_server.clear();
-            self.attach(leased, cx, now, &rules, &mut scratch.to_server)?;
-            self.judge_held = true;
-            if self.is_served() {
-                // The request that waits goes out in the same write as what attaching asks for.
-                self.judge_held = false;
-                put_in_front(&self.held, &mut scratch.buffer);
-                self.judge(cx, now, scratch, self.held.len())?;
-            }
-            return Ok(());
-        }
-        Ok(())
-    }
-
     /// Whether answers are on their way to the client.
     fn owes_client(&self) -> bool {
         match &self.link {
@@ -453,54 +410,6 @@ impl Relay {
     /// Whether requests can be judged with the server at hand.
     fn is_served(&self) -> bool {
         matches!(self.link, Link::Leased(_)) && !self.hold_back
-    }
-
-    /// A lease begins. The connection may turn out to be dead, or in need of a check: then the
-    /// client goes on waiting.
-    fn attach(
-        &mut self,
-        mut leased: Box<Leased>,
-        cx: &mut Context<'_>,
-        now: Instant,
-        rules: &Rules<'_>,
-        to_server: &mut pgweir_session::Batch,
-    ) -> Result<(), End> {
-        if matches!(self.link, Link::Waiting) {
-            self.stats
-                .waited(now.saturating_duration_since(self.client.since.get()));
-        }
-        if leased.check() && worker_checks(&self.worker) {
-            crate::giveback::check(&self.worker, leased, self.client.client_id());
-            self.client.enter(ClientState::Waiting, now);
-            self.link = Link::Waiting;
-            return Ok(());
-        }
-        if !is_alive(&mut leased.conn, cx) {
-            // It died while it was idle: nothing has been asked of it, so the next one will do.
-            self.worker.discard(*leased, "server conn crashed?", now);
-            self.link = Link::Waiting;
-            *self.client.grant.borrow_mut() = Some(Grant::Again);
-            cx.waker().wake_by_ref();
-            return Ok(());
-        }
-        let shared = leased.shared();
-        shared.state.set(crate::server::ServerState::Active);
-        shared.link.set(Some(self.client.id));
-        shared.request_time.set(now);
-        *self.client.link.borrow_mut() = Some(Rc::clone(shared));
-        self.stats.assigned();
-        self.hold_back = self
-            .session
-            .attach(&mut leased.conn.session, rules, to_server);
-        if self.hold_back {
-            let conn = &mut leased.conn;
-            conn.backlog
-                .write(cx, &mut conn.stream, to_server, &[])
-                .map_err(server_lost)?;
-            to_server.clear();
-        }
-        self.link = Link::Leased(leased);
-        Ok(())
     }
 }
 
@@ -518,11 +427,6 @@ impl Future for Relay {
             Err(end) => Poll::Ready(end),
         }
     }
-}
-
-/// Whether connections that idled for long are checked at all.
-fn worker_checks(worker: &Worker) -> bool {
-    worker.limits().check_query.is_some()
 }
 
 fn client_lost(error: io::Error) -> End {

@@ -4,6 +4,9 @@
 //! them is shared. What concerns other workers is sent to them as [`Mail`]. Nothing here waits or
 //! starts a task: what needs one is left to the worker's own mailbox, and `crew` sees to it.
 
+mod clients;
+mod delivery;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,19 +15,17 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use pgweir_pool::{
-    Action, ClientId, ConnId, Kind, Lease, Permit, PoolId, Pools, Refusal, Release, Take, Ticket,
-    WorkerId,
+    Action, ConnId, Kind, Lease, Permit, PoolId, Pools, Refusal, Release, Take, WorkerId,
 };
 use pgweir_session::Batch;
 use slab::Slab;
 
-use crate::client::{ClientShared, ClientState, Grant};
+use crate::client::ClientShared;
 use crate::lease::{Guard, Leased, ReturnTo};
 use crate::limits::Limits;
-use crate::mail::{Kill, Mail, Whom};
-use crate::place::{Peer, Place};
+use crate::mail::Mail;
 use crate::reading::{self, Scratch};
-use crate::server::{Parcel, ServerConn, ServerShared, ServerState};
+use crate::server::{ServerConn, ServerShared, ServerState};
 use crate::shared::Shared;
 
 /// The outcome of asking for a server connection.
@@ -32,7 +33,7 @@ use crate::shared::Shared;
 pub enum Taken {
     /// Here it is.
     Lease(Box<Leased>),
-    /// It will come as a [`Grant`].
+    /// It will come as a [`Grant`](crate::client::Grant).
     Waiting,
     /// There will be none.
     Refused(Refusal),
@@ -47,6 +48,7 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Lent to one task at a time, for one pass without waiting.
     pub scratch: RefCell<Scratch>,
+    /// For the leases that are held here.
     return_to: Rc<ReturnTo>,
     clients: RefCell<Slab<Rc<ClientShared>>>,
     generation: Cell<u32>,
@@ -203,6 +205,7 @@ impl Worker {
         Guard::new(lease, Rc::clone(&self.return_to))
     }
 
+    /// Has a connection opened.
     fn open(&self, permit: Permit) {
         let kind = self.shared.pools.lock().key(permit.pool()).kind;
         match kind {
@@ -333,226 +336,8 @@ impl Worker {
         }
     }
 
-    /// Sends a connection that lies here to a client of another worker.
-    pub fn send_off(&self, client: ClientId, ticket: Option<Ticket>, lease: Lease) {
-        let conn = self.idle.borrow_mut().remove(&lease.conn());
-        match conn {
-            Some(conn) => self.ship(client, ticket, lease, conn),
-            None => {
-                let to = Place::of(client).worker;
-                self.shared.mail(
-                    to,
-                    Mail::Arrive {
-                        client,
-                        ticket,
-                        lease,
-                        parcel: None,
-                    },
-                );
-            }
-        }
-    }
-
-    fn ship(&self, client: ClientId, ticket: Option<Ticket>, lease: Lease, conn: ServerConn) {
-        self.servers.borrow_mut().remove(&conn.conn());
-        let mut conn = conn;
-        // Looked at here: the other worker's runtime knows nothing of the socket at first.
-        let mut cx = Context::from_waker(Waker::noop());
-        let alive = reading::is_alive(&mut conn, &mut cx);
-        let parcel = if alive {
-            conn.pack().ok().map(Box::new)
-        } else {
-            None
-        };
-        let to = Place::of(client).worker;
-        self.shared.mail(
-            to,
-            Mail::Arrive {
-                client,
-                ticket,
-                lease,
-                parcel,
-            },
-        );
-    }
-
-    /// A connection has come from another worker.
-    pub fn arrive(
-        &self,
-        client: ClientId,
-        ticket: Option<Ticket>,
-        lease: Lease,
-        parcel: Option<Box<Parcel>>,
-    ) {
-        match parcel.map(|parcel| parcel.unpack()) {
-            Some(Ok(conn)) => {
-                self.servers
-                    .borrow_mut()
-                    .insert(conn.conn(), Rc::clone(&conn.shared));
-                self.deliver(client, ticket, Leased::new(conn, self.guard(lease)));
-            }
-            _ => {
-                // Lost on the way: the slot is free again, and the client asks once more.
-                let lost = Release::Close("lost");
-                self.pools(|pools| pools.release(lease, lost, Instant::now()));
-                self.retry(client);
-            }
-        }
-    }
-
-    /// Has a client that waited for a lost connection ask again.
-    fn retry(&self, client: ClientId) {
-        if let Some(client) = self.client(client) {
-            client.ticket.set(None);
-            *client.grant.borrow_mut() = Some(Grant::Again);
-            client.wake();
-        }
-    }
-
-    fn deliver(&self, client: ClientId, ticket: Option<Ticket>, leased: Leased) {
-        if let Some(client) = self.client(client) {
-            // `ticket` is not set yet when the pool answers within `take`.
-            let expected = client.ticket.get();
-            let open = client.grant.borrow().is_none();
-            if open && (expected.is_none() || ticket.is_none() || expected == ticket) {
-                client.ticket.set(None);
-                *client.grant.borrow_mut() = Some(Grant::Lease(Box::new(leased)));
-                client.wake();
-                return;
-            }
-        }
-        // The client has left meanwhile.
-        self.give_back(leased, Instant::now());
-    }
-
-    /// Whether a lease is for a connection that the client opens itself.
-    fn is_slot(&self, lease: &Lease) -> bool {
-        self.shared.pools.lock().key(lease.pool()).kind == Kind::Dedicated
-    }
-
-    /// Gives a client the slot of a connection that it opens itself.
-    pub fn deliver_slot(&self, client: ClientId, to: WorkerId, lease: Lease) {
-        if to != self.id {
-            self.shared.mail(to, Mail::Slot { client, lease });
-            return;
-        }
-        let guard = self.guard(lease);
-        if let Some(client) = self.client(client) {
-            client.ticket.set(None);
-            *client.grant.borrow_mut() = Some(Grant::Slot(guard));
-            client.wake();
-        }
-    }
-
-    /// Tells a client that waits that there will be nothing.
-    pub fn refuse(&self, client: ClientId, ticket: Ticket, why: Refusal) {
-        if let Some(client) = self.client(client)
-            && client
-                .ticket
-                .get()
-                .is_none_or(|expected| expected == ticket)
-        {
-            client.ticket.set(None);
-            *client.grant.borrow_mut() = Some(Grant::Refused(why));
-            client.wake();
-        }
-    }
-
-    /// The client stops waiting, or goes: what was granted to it goes back.
-    pub fn leave(&self, client: &ClientShared, now: Instant) {
-        if let Some(ticket) = client.ticket.take() {
-            self.pools(|pools| pools.leave(ticket, now));
-        }
-        if let Some(Grant::Lease(leased)) = client.grant.take() {
-            self.give_back(*leased, now);
-        }
-    }
-
-    /// Gives a new client a place in the table.
-    pub fn enroll(&self, peer: Peer, local: Option<std::net::SocketAddr>) -> Rc<ClientShared> {
-        let mut clients = self.clients.borrow_mut();
-        let entry = clients.vacant_entry();
-        let generation = self.generation.get().wrapping_add(1);
-        self.generation.set(generation);
-        let place = Place {
-            worker: self.id,
-            slot: entry.key(),
-            generation,
-        };
-        let client = Rc::new(ClientShared::new(place, self.shared.next_id(), peer, local));
-        entry.insert(Rc::clone(&client));
-        client
-    }
-
-    /// Takes a client out of the table.
-    pub fn strike(&self, client: &ClientShared) {
-        self.clients.borrow_mut().remove(client.place.slot);
-    }
-
-    /// The client of an id, if it is still there.
-    pub fn client(&self, id: ClientId) -> Option<Rc<ClientShared>> {
-        let place = Place::of(id);
-        let clients = self.clients.borrow();
-        clients
-            .get(place.slot)
-            .filter(|client| client.place == place)
-            .cloned()
-    }
-
-    /// The client in a slot.
-    pub fn client_in(&self, slot: usize) -> Option<Rc<ClientShared>> {
-        self.clients.borrow().get(slot).cloned()
-    }
-
-    /// All clients.
-    pub fn clients(&self) -> Vec<Rc<ClientShared>> {
-        self.clients
-            .borrow()
-            .iter()
-            .map(|(_, client)| Rc::clone(client))
-            .collect()
-    }
-
     /// All server connections that are here.
     pub fn servers(&self) -> Vec<Rc<ServerShared>> {
         self.servers.borrow().values().cloned().collect()
-    }
-
-    /// Disconnects clients that do nothing.
-    pub fn shut_down(&self) {
-        for client in self.clients() {
-            let busy = matches!(
-                client.state.get(),
-                ClientState::Active | ClientState::InTransaction
-            );
-            let console = client
-                .login
-                .borrow()
-                .as_ref()
-                .is_some_and(|login| login.console);
-            if !busy && !console {
-                client.kill(Kill::Shutdown);
-            }
-        }
-    }
-
-    /// Disconnects clients; says how many.
-    pub fn kill(&self, whom: &Whom, why: Kill) -> usize {
-        let mut killed = 0;
-        for client in self.clients() {
-            let login = client.login.borrow().clone();
-            let meant = match whom {
-                Whom::Id(id) => client.id == *id,
-                Whom::Database(None) => login.is_none_or(|login| !login.console),
-                Whom::Database(Some(name)) => {
-                    login.is_some_and(|login| !login.console && login.database == *name)
-                }
-            };
-            if meant {
-                client.kill(why);
-                killed += 1;
-            }
-        }
-        killed
     }
 }

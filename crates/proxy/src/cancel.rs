@@ -87,10 +87,10 @@ pub fn pass_on(worker: &Rc<Worker>, place: Place, key: &[u8], done: oneshot::Sen
         cancel_request::send(&worker, &server.facts).await;
         drop(done);
         server.cancels.set(server.cancels.get() - 1);
-        if server.cancels.get() == 0 {
-            if let Some(leased) = worker.unpark(server.facts.conn) {
-                giveback::unpark(&worker, leased);
-            }
+        if server.cancels.get() == 0
+            && let Some(leased) = worker.unpark(server.facts.conn)
+        {
+            giveback::unpark(&worker, leased);
         }
     });
 }

@@ -60,3 +60,53 @@ fn open(worker: &Rc<Worker>, mail: Mail) {
         Mail::Stop => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use pgweir_config::Config;
+    use pgweir_pool::{Action, ClientId, Kind, Limits, PoolKey, Take, WorkerId};
+
+    use super::*;
+    use crate::shared::Shared;
+    use crate::tls::Tls;
+    use crate::users::Users;
+
+    /// A permit that comes before or after the worker has stopped is answered all the same.
+    #[tokio::test]
+    async fn x3_permits_in_mail_that_nobody_opens_are_answered() {
+        let config = Config::default();
+        let tls = Tls::load(&config.settings).expect("nothing to load");
+        let (mail, mailbox) = mpsc::unbounded_channel();
+        let (orders, _) = mpsc::unbounded_channel();
+        let shared = Shared::new(Arc::new(config), Users::default(), tls, vec![mail], orders);
+        let worker = Worker::new(WorkerId(0), Arc::clone(&shared));
+        shared.mail(WorkerId(0), Mail::Stop);
+        shared.mail(WorkerId(0), Mail::Open(permit(&shared, "before")));
+        run(&worker, mailbox).await;
+        shared.mail(WorkerId(0), Mail::Open(permit(&shared, "after")));
+        let pools = shared.pools.lock();
+        for pool in pools.iter() {
+            assert_eq!(pools.counts(pool.id, Instant::now()).opening, 0);
+        }
+    }
+
+    fn permit(shared: &Shared, database: &str) -> pgweir_pool::Permit {
+        let key = PoolKey {
+            database: database.into(),
+            user: "u".into(),
+            host: "h".into(),
+            kind: Kind::Normal,
+        };
+        let mut pools = shared.pools.lock();
+        let pool = pools.pool(&key, &Limits::default());
+        let taken = pools.take(pool, WorkerId(0), ClientId(1), Instant::now());
+        assert!(matches!(taken, Take::Wait(_)));
+        match pools.next_action() {
+            Some(Action::Open(permit)) => permit,
+            other => panic!("no permit: {other:?}"),
+        }
+    }
+}

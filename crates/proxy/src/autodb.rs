@@ -21,22 +21,23 @@ pub struct Autodb {
     unused: HashMap<Arc<str>, Instant>,
 }
 
-/// Forgets what nobody has used for long.
-pub fn sweep(shared: &Shared, now: Instant) {
-    let timeout = shared.config.load().settings.autodb_idle_timeout;
-    let mut autodb = shared.autodb.lock();
-    let early = |looked| now.saturating_duration_since(looked) < LOOK;
-    if timeout.is_zero() || autodb.looked.is_some_and(early) {
-        return;
-    }
-    autodb.looked = Some(now);
-    let names = unused(shared, now);
-    autodb.unused.retain(|name, _| names.contains(name));
-    for name in names {
-        let since = *autodb.unused.entry(Arc::clone(&name)).or_insert(now);
-        if now.saturating_duration_since(since) >= timeout {
-            shared.forget_database(&name, now);
-            autodb.unused.remove(&name);
+impl Autodb {
+    /// Forgets what nobody has used for long.
+    pub fn sweep(&mut self, shared: &Shared, now: Instant) {
+        let timeout = shared.config.load().settings.autodb_idle_timeout;
+        let early = |looked| now.saturating_duration_since(looked) < LOOK;
+        if timeout.is_zero() || self.looked.is_some_and(early) {
+            return;
+        }
+        self.looked = Some(now);
+        let names = unused(shared, now);
+        self.unused.retain(|name, _| names.contains(name));
+        for name in names {
+            let since = *self.unused.entry(Arc::clone(&name)).or_insert(now);
+            if now.saturating_duration_since(since) >= timeout {
+                shared.forget_database(&name, now);
+                self.unused.remove(&name);
+            }
         }
     }
 }
@@ -46,7 +47,7 @@ pub fn sweep(shared: &Shared, now: Instant) {
 fn unused(shared: &Shared, now: Instant) -> BTreeSet<Arc<str>> {
     let mut names: BTreeSet<_> = shared.stats.lock().keys().cloned().collect();
     let config = shared.config.load();
-    let (admitted, _) = shared.admitted();
+    let admitted = shared.admissions.by_database();
     let pools = shared.pools.lock();
     names.extend(pools.databases());
     names.retain(|name| {

@@ -9,24 +9,41 @@ use std::rc::Rc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use pgweir_pool::ClientId;
+use pgweir_wire::{encode, startup};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
 
-use crate::client::Place;
-use crate::server::ServerFacts;
-use crate::worker::{Mail, Worker};
+use crate::client::ClientShared;
+use crate::connect::cancel_request;
+use crate::giveback;
+use crate::mail::Mail;
+use crate::place::Place;
+use crate::worker::Worker;
 
 /// Length of the secret for clients of protocol 3.2; older ones get the first four bytes.
 const SECRET_LEN: usize = 32;
 
 /// The secret of a client's cancel key.
-pub fn secret(process_secret: &[u8; 32], client: ClientId) -> [u8; SECRET_LEN] {
+fn secret(process_secret: &[u8; 32], client: ClientId) -> [u8; SECRET_LEN] {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(process_secret).expect("HMAC takes keys of any length");
     mac.update(b"cancel key");
     mac.update(&client.0.to_be_bytes());
     mac.finalize().into_bytes().into()
+}
+
+/// Gives a client its cancel key.
+pub fn backend_key(worker: &Worker, client: &ClientShared, version: u32, out: &mut Vec<u8>) {
+    let id = client.client_id();
+    let secret = secret(&worker.shared.process_secret, id);
+    let len = if version >= startup::PROTOCOL_3_2 {
+        secret.len()
+    } else {
+        4
+    };
+    client.key_len.set(len as u8);
+    encode::backend_key(id.0 as u32, &secret[..len], out);
 }
 
 /// A cancel request came in on some worker: the client's own worker judges it.
@@ -67,45 +84,13 @@ pub fn pass_on(worker: &Rc<Worker>, place: Place, key: &[u8], done: oneshot::Sen
     server.was_cancelled.set(true);
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
-        send(&worker, &server.facts).await;
+        cancel_request::send(&worker, &server.facts).await;
         drop(done);
         server.cancels.set(server.cancels.get() - 1);
-        if server.cancels.get() == 0 {
-            let parked = server.parked.borrow_mut().take();
-            if let Some(leased) = parked {
-                crate::giveback::unpark(&worker, leased);
-            }
+        if server.cancels.get() == 0
+            && let Some(leased) = worker.unpark(server.facts.conn)
+        {
+            giveback::unpark(&worker, leased);
         }
     });
-}
-
-/// Sends a cancel request and waits until the server has acted on it (it closes the connection).
-pub async fn send(worker: &Rc<Worker>, facts: &ServerFacts) {
-    let timeout = worker.limits().cancel_timeout;
-    let sent = tokio::time::timeout(timeout, async {
-        let mut stream = crate::connect::dial(worker, &facts.host, facts.peer).await?;
-        if !facts.tls.is_empty() {
-            stream = crate::connect::encrypt(worker, stream, &facts.host, &facts.database)
-                .await?
-                .0;
-        }
-        let mut packet = Vec::new();
-        pgweir_wire::encode::cancel_request(facts.pid, &facts.key, &mut packet);
-        stream.write_all(&packet).await?;
-        let mut answer = Vec::new();
-        // The server closes without a word: an error or an end are both the end.
-        let _ = stream.read_some(&mut answer, 1).await;
-        Ok::<(), crate::connect::Error>(())
-    });
-    match sent.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(host = %facts.host, %error, "cancel request failed"),
-        Err(_) => tracing::warn!(host = %facts.host, "cancel request timed out"),
-    }
-}
-
-/// The same in the background.
-pub fn fire(worker: &Rc<Worker>, facts: &ServerFacts) {
-    let (worker, facts) = (Rc::clone(worker), facts.clone());
-    tokio::task::spawn_local(async move { send(&worker, &facts).await });
 }

@@ -8,68 +8,12 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use pgweir_pool::{ClientId, Refusal, Ticket, WorkerId};
+use pgweir_pool::{ClientId, Refusal, Ticket};
 
 use crate::lease::{Guard, Leased};
-
-/// Bits of a client id that number the slot on its worker; above them is the worker, above that
-/// the generation of the slot. The lower 32 bits are the `process id` of its cancel key.
-const SLOT_BITS: u32 = 24;
-
-/// The parts of a [`ClientId`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// On which worker.
-    pub worker: WorkerId,
-    /// Where in its table.
-    pub slot: usize,
-    /// How often the slot was used before.
-    pub generation: u32,
-}
-
-impl Place {
-    /// As one number.
-    pub fn id(self) -> ClientId {
-        let low = (u64::from(self.worker.0) << SLOT_BITS) | self.slot as u64;
-        ClientId((u64::from(self.generation) << 32) | low)
-    }
-
-    /// From that number.
-    pub fn of(id: ClientId) -> Self {
-        Self {
-            generation: (id.0 >> 32) as u32,
-            ..Self::of_pid(id.0 as u32)
-        }
-    }
-
-    /// From the process id of a cancel request; the generation is not in it.
-    pub fn of_pid(pid: u32) -> Self {
-        Self {
-            worker: WorkerId((pid >> SLOT_BITS) as u16),
-            slot: (pid & ((1 << SLOT_BITS) - 1)) as usize,
-            generation: 0,
-        }
-    }
-}
-
-/// The address of a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// A Unix socket: process id of the other side, if the system tells.
-    Unix(Option<i32>),
-}
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(addr) => write!(out, "{addr}"),
-            Self::Unix(Some(pid)) => write!(out, "unix({pid})"),
-            Self::Unix(None) => out.write_str("unix"),
-        }
-    }
-}
+use crate::mail::Kill;
+use crate::place::{Peer, Place};
+use crate::server::ServerShared;
 
 /// The states of SHOW CLIENTS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,25 +43,6 @@ pub enum Grant {
     Again,
 }
 
-/// Why a client is to be disconnected, from outside its task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kill {
-    /// KILL_CLIENT.
-    Admin,
-    /// KILL, or the database is gone from the configuration.
-    DatabaseRemoved,
-    /// `client_idle_timeout`.
-    ClientIdle,
-    /// `query_timeout`.
-    Query,
-    /// `transaction_timeout`.
-    Transaction,
-    /// `idle_transaction_timeout`.
-    IdleTransaction,
-    /// The pooler goes down, and the client does nothing.
-    Shutdown,
-}
-
 /// One client's entry in its worker's table.
 #[derive(Debug)]
 pub struct ClientShared {
@@ -144,7 +69,7 @@ pub struct ClientShared {
     /// Last request.
     pub request_time: Cell<Instant>,
     /// The server connection that it holds.
-    pub link: RefCell<Option<Rc<crate::server::ServerShared>>>,
+    pub link: RefCell<Option<Rc<ServerShared>>>,
     /// Length of the secret in its cancel key, in bytes.
     pub key_len: Cell<u8>,
     /// Its prepared statements.
@@ -255,29 +180,5 @@ impl ClientShared {
             self.kill.set(Some(why));
             self.wake();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_id_keeps_its_parts() {
-        let place = Place {
-            worker: WorkerId(3),
-            slot: 70_000,
-            generation: 9,
-        };
-        assert_eq!(Place::of(place.id()), place);
-        let pid = place.id().0 as u32;
-        assert_eq!(
-            Place::of_pid(pid),
-            Place {
-                generation: 0,
-                ..place
-            }
-        );
-        assert!(pid < 1 << 31, "drivers print it as a signed number");
     }
 }

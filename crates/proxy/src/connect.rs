@@ -1,8 +1,11 @@
 //! Opening server connections: reach the host, encrypt, log in, learn what it reports.
 
+pub mod cancel_request;
+mod dial;
+mod login;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,17 +15,17 @@ use pgweir_auth::{ChannelBinding, Login};
 use pgweir_config::{Host, SslMode};
 use pgweir_pool::{Fatal, Kind, Permit};
 use pgweir_route::Outcome;
-use pgweir_session::{Parameters, Server};
-use pgweir_wire::backend::{self, Authentication, Fields};
-use pgweir_wire::{encode, header, startup, tag};
+use pgweir_session::Server;
+use pgweir_wire::backend::Fields;
+use pgweir_wire::{encode, startup};
 
+use self::dial::{ask_for_tls, dial, encrypt_with};
+use self::login::{Reader, Welcome, authenticate, welcome};
+use crate::ask::ask;
+use crate::limits::or_for_ever;
 use crate::server::{ServerConn, ServerFacts};
-use crate::shared::or_for_ever;
-use crate::stream::{Socket, Stream};
+use crate::stream::Stream;
 use crate::worker::Worker;
-
-/// The longest message that a server may send during login, in bytes.
-const LOGIN_MESSAGE_MAX: u32 = 1 << 20;
 
 /// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -93,11 +96,6 @@ fn cause(error: &Error) -> Arc<str> {
 
 /// Opens the connection that a permit allows, in the background.
 pub fn start(worker: &Rc<Worker>, permit: Permit) {
-    if worker.shared.pools.lock().key(permit.pool()).kind == Kind::Dedicated {
-        // Only the slot is the pool's: its client connects by itself.
-        worker.pools(|pools| pools.opened(permit, Instant::now()));
-        return;
-    }
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         let limits = worker.limits();
@@ -145,7 +143,7 @@ fn target(worker: &Worker, database: &Arc<str>, user: &Arc<str>) -> Result<Targe
             .server_tls_sslmode
             .unwrap_or(config.settings.server_tls_sslmode),
         connect_query: entry.connect_query.clone(),
-        hosts: crate::shared::hosts(&config, entry.database),
+        hosts: crate::limits::hosts(&config, entry.database),
     })
 }
 
@@ -190,7 +188,7 @@ async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error>
     };
     let mut conn = result?;
     if let Some(query) = &target.connect_query {
-        crate::giveback::ask(worker, &mut conn, query.as_bytes()).await?;
+        ask(worker, &mut conn, query.as_bytes()).await?;
         if let Some(error) = conn.session.own_error() {
             let message = String::from_utf8_lossy(Fields::new(error).message().unwrap_or_default())
                 .into_owned();
@@ -309,219 +307,8 @@ async fn try_log_in(
     stream.write_all(&packet).await?;
     let keys = worker.shared.scram_keys.lock().get(&*target.user).cloned();
     let login = Login::new(&target.user, target.password.as_deref(), keys, binding);
-    let mut reader = Reader {
-        stream,
-        buffer: Vec::new(),
-        at: 0,
-    };
+    let mut reader = Reader::new(stream);
     authenticate(&mut reader, login).await?;
     let welcome = welcome(&mut reader).await?;
     Ok((reader.stream, peer, welcome))
-}
-
-/// Connects to a host; to `peer`, if the name has been resolved before.
-///
-/// # Errors
-/// From the operating system.
-pub async fn dial(
-    worker: &Rc<Worker>,
-    host: &Host,
-    peer: Option<SocketAddr>,
-) -> Result<Stream, Error> {
-    let socket = match host {
-        Host::Tcp { name, port } => {
-            let stream = match peer {
-                Some(address) => tokio::net::TcpStream::connect(address).await?,
-                None => tokio::net::TcpStream::connect((name.as_str(), *port)).await?,
-            };
-            stream.set_nodelay(true)?;
-            let std = stream.into_std()?;
-            crate::listen::tune(&std, &worker.shared.config.load().settings)?;
-            Socket::Tcp(tokio::net::TcpStream::from_std(std)?)
-        }
-        Host::Unix { dir, port } => {
-            let path = Path::new(dir).join(format!(".s.PGSQL.{port}"));
-            Socket::Unix(tokio::net::UnixStream::connect(path).await?)
-        }
-    };
-    Ok(Stream::Plain(socket))
-}
-
-async fn ask_for_tls(stream: &mut Stream) -> Result<bool, Error> {
-    let mut packet = Vec::new();
-    encode::ssl_request(&mut packet);
-    stream.write_all(&packet).await?;
-    let mut answer = Vec::new();
-    // One byte, not more: what follows belongs to the handshake.
-    stream.read_some(&mut answer, 1).await?;
-    match answer[0] {
-        b'S' => Ok(true),
-        b'N' => Ok(false),
-        other => Err(Error::Unexpected(other)),
-    }
-}
-
-/// Asks for TLS and does the handshake, with the database's sslmode; for cancel requests.
-///
-/// # Errors
-/// When the server does not speak TLS, or the handshake fails.
-pub async fn encrypt(
-    worker: &Rc<Worker>,
-    mut stream: Stream,
-    host: &Host,
-    database: &str,
-) -> Result<(Stream, Option<Vec<u8>>), Error> {
-    if !ask_for_tls(&mut stream).await? {
-        return Err(Error::NoTls);
-    }
-    let sslmode = {
-        let config = worker.shared.config.load();
-        let own = config
-            .database(database)
-            .and_then(|entry| entry.server_tls_sslmode);
-        own.unwrap_or(config.settings.server_tls_sslmode)
-    };
-    encrypt_with(worker, stream, host, sslmode).await
-}
-
-async fn encrypt_with(
-    worker: &Rc<Worker>,
-    stream: Stream,
-    host: &Host,
-    sslmode: SslMode,
-) -> Result<(Stream, Option<Vec<u8>>), Error> {
-    let Stream::Plain(socket) = stream else {
-        return Ok((stream, None));
-    };
-    let name = match host {
-        Host::Tcp { name, .. } => name.as_str(),
-        Host::Unix { .. } => "",
-    };
-    let tls = worker.shared.tls.load_full();
-    let encrypted = tls.connect(sslmode, socket, name).await?;
-    let certificate = crate::tls::peer_certificate(&encrypted);
-    Ok((Stream::Tls(Box::new(encrypted.into())), certificate))
-}
-
-/// Reads messages one by one.
-struct Reader {
-    stream: Stream,
-    buffer: Vec<u8>,
-    /// Start of the message that was last given out.
-    at: usize,
-}
-
-impl Reader {
-    /// The next message: its tag and where its body lies in the buffer.
-    async fn next(&mut self) -> Result<(u8, std::ops::Range<usize>), Error> {
-        loop {
-            if let Some(head) = header(&self.buffer[self.at..], LOGIN_MESSAGE_MAX)?
-                && self.buffer.len() - self.at >= head.frame_len() as usize
-            {
-                let body = self.at + pgweir_wire::HEADER_LEN..self.at + head.frame_len() as usize;
-                self.at = body.end;
-                if head.tag == tag::backend::ERROR_RESPONSE {
-                    let fields = Fields::new(&self.buffer[body]);
-                    let text = |field: Option<&[u8]>| {
-                        String::from_utf8_lossy(field.unwrap_or_default()).into_owned()
-                    };
-                    return Err(Error::Refused {
-                        sqlstate: text(fields.sqlstate()),
-                        message: text(fields.message()),
-                    });
-                }
-                return Ok((head.tag, body));
-            }
-            self.buffer.drain(..self.at);
-            self.at = 0;
-            self.stream.read_some(&mut self.buffer, 4096).await?;
-        }
-    }
-
-    async fn send(&mut self, message: &[u8]) -> Result<(), Error> {
-        Ok(self.stream.write_all(message).await?)
-    }
-}
-
-async fn authenticate(reader: &mut Reader, login: Login) -> Result<(), Error> {
-    let mut login = Some(login);
-    let mut client = None;
-    let mut last = None;
-    loop {
-        let (frame, body) = reader.next().await?;
-        match frame {
-            tag::backend::NEGOTIATE_PROTOCOL_VERSION | tag::backend::NOTICE_RESPONSE => continue,
-            tag::backend::AUTHENTICATION => {}
-            other => return Err(Error::Unexpected(other)),
-        }
-        let mut answer = Vec::new();
-        match backend::authentication(&reader.buffer[body])? {
-            Authentication::Ok => {
-                // A server that ends a SCRAM exchange half-way has not proved who it is.
-                if client.is_some() || last.is_some() {
-                    return Err(Error::Unexpected(frame));
-                }
-                return Ok(());
-            }
-            Authentication::Cleartext => {
-                let login = login.as_ref().ok_or(Error::Unexpected(frame))?;
-                encode::password(login.cleartext()?, &mut answer);
-            }
-            Authentication::Md5 { salt } => {
-                let login = login.as_ref().ok_or(Error::Unexpected(frame))?;
-                encode::password(&login.md5(salt)?, &mut answer);
-            }
-            Authentication::Sasl { mechanisms } => {
-                let login = login.take().ok_or(Error::Unexpected(frame))?;
-                let offered: Vec<&[u8]> = mechanisms.collect();
-                let (state, mechanism, first) = login.sasl_start(&offered, rand::random())?;
-                encode::sasl_initial(mechanism, Some(&first), &mut answer);
-                client = Some(state);
-            }
-            Authentication::SaslContinue(challenge) => {
-                let state = client.take().ok_or(Error::Unexpected(frame))?;
-                let (state, response) = state.step(challenge)?;
-                encode::sasl_response(&response, &mut answer);
-                last = Some(state);
-            }
-            Authentication::SaslFinal(outcome) => {
-                last.take()
-                    .ok_or(Error::Unexpected(frame))?
-                    .verify(outcome)?;
-                continue;
-            }
-            Authentication::Other(method) => return Err(Error::Method(method)),
-        }
-        reader.send(&answer).await?;
-    }
-}
-
-/// What a server says between the login and its first ReadyForQuery.
-#[derive(Default)]
-struct Welcome {
-    parameters: Parameters,
-    pid: u32,
-    key: Vec<u8>,
-}
-
-async fn welcome(reader: &mut Reader) -> Result<Welcome, Error> {
-    let mut welcome = Welcome::default();
-    loop {
-        let (frame, body) = reader.next().await?;
-        let body = &reader.buffer[body];
-        match frame {
-            tag::backend::PARAMETER_STATUS => {
-                let parameter = backend::parameter_status(body)?;
-                welcome.parameters.insert(parameter.name, parameter.value);
-            }
-            tag::backend::BACKEND_KEY_DATA => {
-                let key = backend::backend_key(body)?;
-                welcome.pid = key.pid;
-                welcome.key = key.key.to_vec();
-            }
-            tag::backend::READY_FOR_QUERY => return Ok(welcome),
-            tag::backend::NOTICE_RESPONSE | tag::backend::NEGOTIATE_PROTOCOL_VERSION => {}
-            other => return Err(Error::Unexpected(other)),
-        }
-    }
 }

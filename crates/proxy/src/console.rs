@@ -10,10 +10,10 @@ use pgweir_session::Counts;
 use pgweir_wire::{HEADER_LEN, header};
 use tokio::sync::oneshot;
 
-use crate::client::{ClientShared, ClientState, Kill};
-use crate::run::{Order, Shutdown};
+use crate::client::{ClientShared, ClientState};
+use crate::mail::{Kill, Mail, Order, Shutdown, Whom};
 use crate::stream::Stream;
-use crate::worker::{Mail, Whom, Worker};
+use crate::worker::Worker;
 
 /// How often a command that waits looks whether it is done.
 const LOOK: Duration = Duration::from_millis(20);

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use pgweir_pool::ClientId;
 use pgweir_session::{Batch, Effects};
 
+use crate::ask::{answered, send};
 use crate::client::Grant;
+use crate::connect::cancel_request;
 use crate::lease::Leased;
-use crate::server::{ServerConn, ServerState};
+use crate::server::ServerState;
 use crate::worker::Worker;
 
 /// How long cleaning may take; longer than any `DISCARD ALL` that is not blocked.
@@ -26,7 +28,7 @@ const RESET_ALL: &[u8] = b"DISCARD ALL";
 pub fn after_transaction(worker: &Rc<Worker>, leased: Box<Leased>, now: Instant) {
     let shared = leased.shared();
     if shared.cancels.get() > 0 {
-        park(leased);
+        park(worker, leased);
         return;
     }
     let left = leased.conn.session.left();
@@ -43,7 +45,7 @@ pub fn after_transaction(worker: &Rc<Worker>, leased: Box<Leased>, now: Instant)
 pub fn after_client(worker: &Rc<Worker>, leased: Box<Leased>, session_mode: bool) {
     let shared = leased.shared();
     if shared.cancels.get() > 0 {
-        park(leased);
+        park(worker, leased);
         return;
     }
     let session = &leased.conn.session;
@@ -67,7 +69,7 @@ pub fn after_client(worker: &Rc<Worker>, leased: Box<Leased>, session_mode: bool
         // In the middle of a message or of copy data: only closing tells the server that no more
         // comes. If it is busy it notices late, so the query is cancelled besides.
         if session.owed() > 0 {
-            crate::cancel::fire(worker, &leased.conn.shared.facts);
+            cancel_request::fire(worker, &leased.conn.shared.facts);
         }
         worker.discard(*leased, "client disconnect while active", Instant::now());
         return;
@@ -90,7 +92,7 @@ async fn recover(worker: &Rc<Worker>, mut leased: Box<Leased>) {
             .await
             .is_err()
         {
-            crate::cancel::send(worker, &facts).await;
+            cancel_request::send(worker, &facts).await;
             answered(worker, conn).await
         } else {
             Ok(())
@@ -176,60 +178,15 @@ pub fn check(worker: &Rc<Worker>, mut leased: Box<Leased>, client: ClientId) {
 }
 
 /// Nobody gets the connection while a cancel request is on its way to it.
-fn park(leased: Box<Leased>) {
-    let shared = Rc::clone(leased.shared());
+fn park(worker: &Worker, leased: Box<Leased>) {
+    let shared = leased.shared();
     shared.state.set(ServerState::BeingCanceled);
     shared.link.set(None);
-    *shared.parked.borrow_mut() = Some(leased);
+    worker.park(leased);
 }
 
 /// The last cancel request on its way is through.
 pub fn unpark(worker: &Rc<Worker>, leased: Box<Leased>) {
     leased.shared().was_cancelled.set(true);
     after_client(worker, leased, false);
-}
-
-async fn send(conn: &mut ServerConn, batch: &Batch) -> std::io::Result<()> {
-    std::future::poll_fn(|cx| {
-        if conn.backlog.is_empty() {
-            return std::task::Poll::Ready(Ok(()));
-        }
-        match conn.backlog.drain(cx, &mut conn.stream) {
-            Ok(()) if conn.backlog.is_empty() => std::task::Poll::Ready(Ok(())),
-            Ok(()) => std::task::Poll::Pending,
-            Err(error) => std::task::Poll::Ready(Err(error)),
-        }
-    })
-    .await?;
-    for slice in batch.slices(&[]) {
-        conn.stream.write_all(slice).await?;
-    }
-    Ok(())
-}
-
-/// Reads until nothing is owed any more.
-async fn answered(worker: &Rc<Worker>, conn: &mut ServerConn) -> std::io::Result<()> {
-    std::future::poll_fn(|cx| {
-        if conn.session.owed() == 0 {
-            return std::task::Poll::Ready(Ok(()));
-        }
-        let mut scratch = worker.scratch.borrow_mut();
-        match crate::reading::drain_idle(conn, cx, &mut scratch) {
-            Err(reason) => std::task::Poll::Ready(Err(std::io::Error::other(reason))),
-            Ok(()) if conn.session.owed() == 0 => std::task::Poll::Ready(Ok(())),
-            Ok(()) => std::task::Poll::Pending,
-        }
-    })
-    .await
-}
-
-/// Sends one query of our own on a connection that nobody else uses and waits for the answer.
-///
-/// # Errors
-/// When the connection fails; an error of the query itself is in `Server::own_error`.
-pub async fn ask(worker: &Rc<Worker>, conn: &mut ServerConn, query: &[u8]) -> std::io::Result<()> {
-    let mut batch = Batch::new();
-    conn.session.ask(query, &mut batch);
-    send(conn, &batch).await?;
-    answered(worker, conn).await
 }

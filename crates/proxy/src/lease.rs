@@ -4,12 +4,23 @@
 //! [`Leased`] that is dropped without having been given back comes back as broken.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
-use pgweir_pool::{ConnId, Lease, Release};
+use pgweir_pool::{ConnId, Lease, Release, WorkerId};
 
+use crate::mail::Mail;
 use crate::server::{ServerConn, ServerShared};
-use crate::worker::Worker;
+use crate::shared::Shared;
+
+/// Where a worker's leases go back to when they are dropped.
+#[derive(Debug)]
+pub struct ReturnTo {
+    /// The worker whose tasks hold them.
+    pub worker: WorkerId,
+    /// Where the pools are.
+    pub shared: Arc<Shared>,
+}
 
 /// The pool's token, given back when it is dropped.
 #[derive(Debug)]
@@ -18,16 +29,16 @@ pub struct Guard {
     lease: Option<Lease>,
     /// Whether the connection must be checked before its first use.
     check: bool,
-    worker: Rc<Worker>,
+    return_to: Rc<ReturnTo>,
 }
 
 impl Guard {
     /// Takes charge of a lease.
-    pub fn new(lease: Lease, worker: Rc<Worker>) -> Self {
+    pub fn new(lease: Lease, return_to: Rc<ReturnTo>) -> Self {
         Self {
             check: lease.check(),
             lease: Some(lease),
-            worker,
+            return_to,
         }
     }
 
@@ -55,8 +66,11 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
-            self.worker
-                .pools(|pools| pools.release(lease, Release::Close("lost"), Instant::now()));
+            let ReturnTo { worker, shared } = &*self.return_to;
+            let lost = Release::Close("lost");
+            shared.pools.lock().release(lease, lost, Instant::now());
+            // What the pools ask for now is the worker's to do: nobody knows where we are here.
+            shared.mail(*worker, Mail::Settle);
         }
     }
 }
@@ -99,24 +113,25 @@ impl Leased {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use pgweir_config::Config;
-    use pgweir_pool::{Action, ClientId, Kind, Limits, PoolKey, Take, WorkerId};
+    use pgweir_pool::{Action, ClientId, Kind, Limits, PoolKey, Take};
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::shared::{Shared, Users};
     use crate::tls::Tls;
+    use crate::users::Users;
 
     #[test]
     fn x5_a_dropped_lease_comes_back_as_broken() {
         let config = Config::default();
         let tls = Tls::load(&config.settings).expect("nothing to load");
-        let (mail, _mailbox) = mpsc::unbounded_channel();
+        let (mail, mut mailbox) = mpsc::unbounded_channel();
         let (orders, _) = mpsc::unbounded_channel();
         let shared = Shared::new(Arc::new(config), Users::default(), tls, vec![mail], orders);
-        let worker = Worker::new(WorkerId(0), Arc::clone(&shared));
+        let return_to = ReturnTo {
+            worker: WorkerId(0),
+            shared: Arc::clone(&shared),
+        };
         let key = PoolKey {
             database: "d".into(),
             user: "u".into(),
@@ -139,7 +154,7 @@ mod tests {
             lease
         };
         assert!(!shared.pools.lock().quiescent(None));
-        drop(Guard::new(lease, worker));
+        drop(Guard::new(lease, Rc::new(return_to)));
         let pools = shared.pools.lock();
         assert!(pools.quiescent(None), "the slot is free again");
         let id = pools.find(&key).expect("the pool is still there");
@@ -148,5 +163,6 @@ mod tests {
             0,
             "and nobody gets the connection"
         );
+        assert!(matches!(mailbox.try_recv(), Ok(Mail::Settle)));
     }
 }

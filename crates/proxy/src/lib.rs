@@ -10,20 +10,26 @@
 //! - **X4** An error in one connection ends that connection only.
 //! - **X5** A lease dropped by a dying task comes back as broken.
 
+pub mod admission;
+pub mod ask;
 pub mod autodb;
 pub mod averages;
 pub mod cancel;
 pub mod client;
 pub mod connect;
 pub mod console;
+pub mod crew;
 pub mod giveback;
+pub mod grant;
 pub mod lease;
+pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod login;
 pub mod mail;
 pub mod passthrough;
-mod reading;
+pub mod place;
+pub mod reading;
 pub mod relay;
 pub mod reload;
 pub mod report;
@@ -35,5 +41,6 @@ pub mod stats;
 pub mod stream;
 pub mod timeouts;
 pub mod tls;
+pub mod users;
 pub mod view;
 pub mod worker;

@@ -8,25 +8,14 @@ use std::sync::Arc;
 
 use pgweir_config::Config;
 use pgweir_pool::WorkerId;
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 
-use crate::client::Peer;
-use crate::shared::Shared;
+use crate::mail::{Accepted, Mail};
+use crate::place::Peer;
+use crate::shared::{Open, Shared};
 use crate::stream;
-use crate::worker::Mail;
-
-/// A connection that was just accepted, on its way to its worker.
-#[derive(Debug)]
-pub struct Accepted {
-    /// Not watched by any runtime.
-    pub socket: stream::Socket,
-    /// Who it is.
-    pub peer: Peer,
-    /// Our end of it.
-    pub local: Option<SocketAddr>,
-}
 
 /// Why nothing can be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -156,17 +145,6 @@ impl Listeners {
     }
 }
 
-/// Which sockets accept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Open {
-    /// All.
-    Everything,
-    /// Only Unix sockets, and those only for the console: the pooler goes down.
-    UnixOnly,
-    /// None.
-    Nothing,
-}
-
 async fn closed(open: &mut watch::Receiver<Open>, from: Open) {
     // An error means that the sender is gone, and so is everything.
     let _ = open.wait_for(|open| *open >= from).await;
@@ -183,7 +161,7 @@ fn accept_tcp(shared: &Shared, stream: tokio::net::TcpStream, peer: SocketAddr) 
     let settings = &shared.config.load().settings;
     let prepared = stream.into_std().and_then(|stream| {
         stream.set_nodelay(true)?;
-        tune(&stream, settings)?;
+        stream::tune(&stream, settings)?;
         Ok(stream)
     });
     match prepared {
@@ -217,22 +195,6 @@ fn accept_unix(shared: &Shared, stream: tokio::net::UnixStream) {
 fn dispatch(shared: &Shared, accepted: Accepted) {
     let worker: WorkerId = shared.least_busy();
     shared.mail(worker, Mail::Accept(accepted));
-}
-
-/// Keepalive and timeouts of a TCP socket, to clients and to servers.
-///
-/// # Errors
-/// From the operating system.
-pub fn tune(stream: &std::net::TcpStream, settings: &pgweir_config::Settings) -> io::Result<()> {
-    let socket = socket2::SockRef::from(stream);
-    if settings.tcp_keepalive {
-        socket.set_tcp_keepalive(&TcpKeepalive::new())?;
-    }
-    let timeout = settings.tcp_user_timeout.duration();
-    if !timeout.is_zero() {
-        socket.set_tcp_user_timeout(Some(timeout))?;
-    }
-    Ok(())
 }
 
 fn resolve(name: &str, port: u16) -> Vec<io::Result<SocketAddr>> {

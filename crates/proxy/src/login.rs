@@ -1,7 +1,6 @@
 //! From the first byte of a connection to its first ReadyForQuery.
 
 mod exchange;
-mod grant;
 mod wish;
 
 use std::rc::Rc;
@@ -15,13 +14,15 @@ use pgweir_wire::startup::{self, Packet};
 use tokio::time::Instant;
 
 use self::exchange::authenticate;
-use self::grant::first_server;
-pub use self::grant::slot;
 use self::wish::{Wish, wish};
-use crate::client::{ClientShared, Login, Peer};
+use crate::admission::Seat;
+use crate::cancel;
+use crate::client::{ClientShared, Login};
 use crate::console::Console;
+use crate::grant::first_server;
 use crate::passthrough::Passthrough;
-use crate::relay::{Relay, Seat};
+use crate::place::Peer;
+use crate::relay::Relay;
 use crate::report::Report;
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -151,9 +152,11 @@ fn seat(worker: &Worker, conversation: Conversation, wish: &Wish) -> Outcome<(Co
         let text = format!("no such database: {}", wish.database);
         return conversation.refuse(Report::new("3D000", text));
     };
-    let admission = match worker.shared.admit(&wish.database, &wish.user) {
+    let config = worker.shared.config.load();
+    let admissions = &worker.shared.admissions;
+    let admission = match admissions.admit(&config, &wish.database, &wish.user) {
         Ok(admission) => admission,
-        Err(report) => return conversation.refuse(report),
+        Err(full) => return conversation.refuse(Report::full(&full)),
     };
     if worker.shared.pools.lock().is_disabled(&wish.database) {
         let text = format!("database \"{}\" is disabled", wish.database);
@@ -196,7 +199,7 @@ async fn welcome(
     for (name, value) in session.welcome(&base) {
         encode::parameter_status(name, value, &mut out);
     }
-    backend_key(worker, client, wish.version, &mut out);
+    cancel::backend_key(worker, client, wish.version, &mut out);
     encode::ready(Status::Idle, &mut out);
     conversation.send(&out).await?;
     let Conversation { stream, buffer, .. } = conversation;
@@ -216,7 +219,7 @@ fn physical_database(config: &pgweir_config::Config, named: String) -> String {
     let hosts_of = |name: &str| {
         config
             .database(name)
-            .map(|entry| crate::shared::hosts(config, entry.database))
+            .map(|entry| crate::limits::hosts(config, entry.database))
     };
     let mut names = config.databases.keys();
     let Some(first) = names.next() else {
@@ -239,19 +242,6 @@ fn mode(config: &pgweir_config::Config, wish: &Wish) -> Mode {
         pgweir_config::PoolMode::Transaction => Mode::Transaction,
         pgweir_config::PoolMode::Statement => Mode::Statement,
     }
-}
-
-/// Gives a client its cancel key.
-pub fn backend_key(worker: &Worker, client: &ClientShared, version: u32, out: &mut Vec<u8>) {
-    let id = client.client_id();
-    let secret = crate::cancel::secret(&worker.shared.process_secret, id);
-    let len = if version >= startup::PROTOCOL_3_2 {
-        secret.len()
-    } else {
-        4
-    };
-    client.key_len.set(len as u8);
-    encode::backend_key(id.0 as u32, &secret[..len], out);
 }
 
 async fn startup(
@@ -281,7 +271,7 @@ async fn startup(
         };
         match packet {
             Packet::Cancel(cancel) => {
-                crate::cancel::handle(worker, cancel.pid, cancel.key).await;
+                cancel::handle(worker, cancel.pid, cancel.key).await;
                 return Err(Failure::Silent("cancel request"));
             }
             Packet::SslRequest | Packet::GssEncRequest => {
@@ -378,7 +368,7 @@ async fn console(
     for (name, value) in pgweir_admin::LOGIN_PARAMETERS {
         encode::parameter_status(name.as_bytes(), value.as_bytes(), &mut out);
     }
-    backend_key(worker, client, wish.version, &mut out);
+    cancel::backend_key(worker, client, wish.version, &mut out);
     encode::ready(Status::Idle, &mut out);
     conversation.send(&out).await?;
     let Conversation { stream, buffer, .. } = conversation;

@@ -1,14 +1,15 @@
 //! What the threads of the process ask of each other.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use pgweir_admin::ConnectionRow;
 use pgweir_pool::{ClientId, ConnId, Lease, Permit, Refusal, Ticket};
 use tokio::sync::oneshot;
 
-use crate::client::{Kill, Place};
-use crate::listen::Accepted;
+use crate::place::{Peer, Place};
 use crate::server::Parcel;
-use crate::view::WorkerView;
+use crate::stream::Socket;
 
 /// What one worker asks of another.
 #[derive(Debug)]
@@ -99,4 +100,72 @@ pub enum Whom {
     Id(u64),
     /// Those of one database, or all that do not talk to the console.
     Database(Option<Arc<str>>),
+}
+
+/// A connection that was just accepted, on its way to its worker.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Not watched by any runtime.
+    pub socket: Socket,
+    /// Who it is.
+    pub peer: Peer,
+    /// Our end of it.
+    pub local: Option<SocketAddr>,
+}
+
+/// Why a client is to be disconnected, from outside its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kill {
+    /// KILL_CLIENT.
+    Admin,
+    /// KILL, or the database is gone from the configuration.
+    DatabaseRemoved,
+    /// `client_idle_timeout`.
+    ClientIdle,
+    /// `query_timeout`.
+    Query,
+    /// `transaction_timeout`.
+    Transaction,
+    /// `idle_transaction_timeout`.
+    IdleTransaction,
+    /// The pooler goes down, and the client does nothing.
+    Shutdown,
+}
+
+/// Clients and server connections of one worker.
+#[derive(Debug, Default)]
+pub struct WorkerView {
+    /// For SHOW CLIENTS.
+    pub clients: Vec<ConnectionRow>,
+    /// For SHOW SERVERS.
+    pub servers: Vec<ConnectionRow>,
+}
+
+/// What the console asks of the main thread.
+#[derive(Debug)]
+pub enum Order {
+    /// RELOAD: answered when it is done.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// SET: answered when it is done.
+    Set {
+        /// Which setting.
+        key: String,
+        /// Its new value.
+        value: String,
+        /// Answered with the mistake, if it is one.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// SHUTDOWN.
+    Shutdown(Shutdown),
+}
+
+/// How to go down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// At once.
+    Now,
+    /// When no server connection is in use any more.
+    WaitForServers,
+    /// When the last client has left.
+    WaitForClients,
 }

@@ -8,9 +8,11 @@ use std::time::Instant;
 
 use pgweir_wire::encode;
 
+use crate::admission::Seat;
+use crate::cancel;
 use crate::client::{ClientShared, ClientState};
+use crate::grant::slot;
 use crate::lease::Guard;
-use crate::relay::Seat;
 use crate::report::Report;
 use crate::server::{ServerConn, ServerState};
 use crate::stream::Stream;
@@ -48,7 +50,7 @@ impl Passthrough {
 
     /// Carries bytes until either side ends; says why it ended.
     pub async fn run(mut self, worker: &Rc<Worker>) -> &'static str {
-        let slot = match crate::login::slot(worker, &self.client, self.seat.pool).await {
+        let slot = match slot(worker, &self.client, self.seat.pool).await {
             Ok(slot) => slot,
             Err(report) => return self.refuse(worker, &report).await,
         };
@@ -95,7 +97,7 @@ impl Passthrough {
         for (name, value) in conn.session.base().iter() {
             encode::parameter_status(name, value, &mut out);
         }
-        crate::login::backend_key(
+        cancel::backend_key(
             worker,
             &self.client,
             pgweir_wire::startup::PROTOCOL_3_0,

@@ -1,11 +1,23 @@
-//! Reading into the worker's buffer, behind what could not be dealt with before.
+//! The worker's buffers, and reading into them behind what could not be dealt with before.
 
 use std::io;
 use std::task::{Context, Poll};
 
+use pgweir_session::Batch;
+
 use crate::server::ServerConn;
 use crate::stream::Stream;
-use crate::worker::Scratch;
+
+/// Buffers that every pass over a socket uses, one pass at a time.
+#[derive(Debug)]
+pub struct Scratch {
+    /// What is read goes here.
+    pub buffer: Vec<u8>,
+    /// What goes to the server.
+    pub to_server: Batch,
+    /// What goes to the client.
+    pub to_client: Batch,
+}
 
 /// Reads behind what is held already, into the front of `buffer`; gives the length of both.
 pub(crate) fn read(
@@ -92,7 +104,7 @@ pub(crate) fn is_alive(conn: &mut ServerConn, cx: &mut Context<'_>) -> bool {
         return false;
     }
     let held = std::mem::take(&mut conn.held);
-    let mut nobody = pgweir_session::Batch::new();
+    let mut nobody = Batch::new();
     match conn.session.handle_replies(&held, None, &mut nobody) {
         Ok(consumed) => {
             keep(&mut conn.held, &held, consumed);

@@ -4,6 +4,8 @@
 //! that an idle client costs. Both sockets are always watched; each direction goes on by itself,
 //! and only a full backlog on one side stops reading from the other.
 
+mod attach;
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -12,17 +14,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use pgweir_pool::{Kind, PoolId, Refusal};
-use pgweir_session::{Client, Mode, Rules, Verdict};
+use pgweir_pool::{PoolId, Refusal};
+use pgweir_session::{Client, Mode, Verdict};
 use pgweir_wire::backend::Status;
 
-use crate::client::{ClientShared, ClientState, Grant, Kill};
+use crate::admission::{Admission, Seat};
+use crate::client::{ClientShared, ClientState};
 use crate::lease::Leased;
-use crate::reading::{is_alive, keep, put_in_front, read};
-use crate::shared::Admission;
+use crate::mail::Kill;
+use crate::reading::{Scratch, keep, put_in_front, read};
 use crate::stats::Stats;
 use crate::stream::{Backlog, Stream};
-use crate::worker::{Scratch, Taken, Worker};
+use crate::worker::Worker;
 
 /// How many reads one task does before the others on its worker have their turn.
 const TURNS: usize = 16;
@@ -85,17 +88,6 @@ pub struct Relay {
     hold_back: bool,
     backlog: Backlog,
     _admission: Admission,
-}
-
-/// What a login has found for a client.
-#[derive(Debug)]
-pub struct Seat {
-    /// Where its server connections come from.
-    pub pool: PoolId,
-    /// Where it is counted.
-    pub stats: Arc<Stats>,
-    /// Its place among those who may be there.
-    pub admission: Admission,
 }
 
 /// What is left of a conversation when it is over.
@@ -260,16 +252,6 @@ impl Relay {
         Ok(())
     }
 
-    /// The lease ends at a boundary.
-    fn let_go(&mut self, now: Instant) {
-        if let Link::Leased(leased) = std::mem::replace(&mut self.link, Link::None) {
-            *self.client.link.borrow_mut() = None;
-            self.client.prepared.set(self.session.prepared() as u32);
-            self.client.enter(ClientState::Idle, now);
-            crate::giveback::after_transaction(&self.worker, leased, now);
-        }
-    }
-
     /// One read of the client's socket, or a second look at what is held of it.
     fn read_client(
         &mut self,
@@ -413,63 +395,6 @@ impl Relay {
         self.after_replies(now)
     }
 
-    fn look_at_grant(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Instant,
-        scratch: &mut Scratch,
-    ) -> Result<(), End> {
-        let worker = Rc::clone(&self.worker);
-        while let Some(grant) = self.client.grant.take() {
-            let leased = match grant {
-                Grant::Lease(leased) => Some(leased),
-                // Given back by being dropped; only replication asks for one.
-                Grant::Slot(_) => None,
-                Grant::Again | Grant::Refused(Refusal::Removed) => self.ask(now)?,
-                Grant::Refused(why) => return Err(End::NoServer(why)),
-            };
-            let Some(leased) = leased else { continue };
-            let limits = worker.limits();
-            let rules = limits.rules(&worker.shared.statements);
-            scratch.to_server.clear();
-            self.attach(leased, cx, now, &rules, &mut scratch.to_server)?;
-            self.judge_held = true;
-            if self.is_served() {
-                // The request that waits goes out in the same write as what attaching asks for.
-                self.judge_held = false;
-                put_in_front(&self.held, &mut scratch.buffer);
-                self.judge(cx, now, scratch, self.held.len())?;
-            }
-            return Ok(());
-        }
-        Ok(())
-    }
-
-    /// Asks for a server connection; nothing: it will come as a grant.
-    fn ask(&mut self, now: Instant) -> Result<Option<Box<Leased>>, End> {
-        let worker = Rc::clone(&self.worker);
-        let mut taken = worker.take(self.pool, &self.client, now);
-        if matches!(taken, Taken::Refused(Refusal::Removed))
-            && let Some(successor) = self.successor()
-        {
-            self.pool = successor;
-            taken = worker.take(successor, &self.client, now);
-        }
-        match taken {
-            Taken::Lease(leased) => Ok(Some(leased)),
-            Taken::Waiting => Ok(None),
-            Taken::Refused(why) => Err(End::NoServer(why)),
-        }
-    }
-
-    /// The pool that has taken the place of one that is gone: a reload has sent the database
-    /// elsewhere, or nobody had used it for long.
-    fn successor(&self) -> Option<PoolId> {
-        let login = self.client.login.borrow().clone()?;
-        let shared = &self.worker.shared;
-        shared.pool(&login.database, &login.user, Kind::Normal)
-    }
-
     /// Whether answers are on their way to the client.
     fn owes_client(&self) -> bool {
         match &self.link {
@@ -484,55 +409,6 @@ impl Relay {
     /// Whether requests can be judged with the server at hand.
     fn is_served(&self) -> bool {
         matches!(self.link, Link::Leased(_)) && !self.hold_back
-    }
-
-    /// A lease begins. The connection may turn out to be dead, or in need of a check: then the
-    /// client goes on waiting.
-    fn attach(
-        &mut self,
-        mut leased: Box<Leased>,
-        cx: &mut Context<'_>,
-        now: Instant,
-        rules: &Rules<'_>,
-        to_server: &mut pgweir_session::Batch,
-    ) -> Result<(), End> {
-        if matches!(self.link, Link::Waiting) {
-            self.stats
-                .waited(now.saturating_duration_since(self.client.since.get()));
-        }
-        if leased.check() && worker_checks(&self.worker) {
-            crate::giveback::check(&self.worker, leased, self.client.client_id());
-            self.client.enter(ClientState::Waiting, now);
-            self.link = Link::Waiting;
-            return Ok(());
-        }
-        if !is_alive(&mut leased.conn, cx) {
-            // It died while it was idle: nothing has been asked of it, so the next one will do.
-            self.worker.discard(*leased, "server conn crashed?", now);
-            self.link = Link::Waiting;
-            *self.client.grant.borrow_mut() = Some(Grant::Again);
-            cx.waker().wake_by_ref();
-            return Ok(());
-        }
-        leased.checked();
-        let shared = leased.shared();
-        shared.state.set(crate::server::ServerState::Active);
-        shared.link.set(Some(self.client.id));
-        shared.request_time.set(now);
-        *self.client.link.borrow_mut() = Some(Rc::clone(shared));
-        self.stats.assigned();
-        self.hold_back = self
-            .session
-            .attach(&mut leased.conn.session, rules, to_server);
-        if self.hold_back {
-            let conn = &mut leased.conn;
-            conn.backlog
-                .write(cx, &mut conn.stream, to_server, &[])
-                .map_err(server_lost)?;
-            to_server.clear();
-        }
-        self.link = Link::Leased(leased);
-        Ok(())
     }
 }
 
@@ -550,11 +426,6 @@ impl Future for Relay {
             Err(end) => Poll::Ready(end),
         }
     }
-}
-
-/// Whether connections that idled for long are checked at all.
-fn worker_checks(worker: &Worker) -> bool {
-    worker.limits().check_query.is_some()
 }
 
 fn client_lost(error: io::Error) -> End {

@@ -1,16 +1,17 @@
 //! From a configuration to what is in force, at the start and whenever it changes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pgweir_auth::Secret;
 use pgweir_config::Config;
-use pgweir_pool::{Kind, Limits, PoolKey, Pools, WorkerId};
+use pgweir_pool::{PoolKey, WorkerId};
 
-use crate::shared::{Shared, Users, host_names};
+use crate::limits;
+use crate::mail::{Kill, Mail, Whom};
+use crate::shared::Shared;
 use crate::tls::Tls;
-use crate::worker::{Mail, Whom};
+use crate::users::{self, Users};
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
@@ -80,7 +81,7 @@ pub struct Loaded {
 pub fn load(source: &Source) -> Result<Loaded, Vec<String>> {
     let config = source.read()?;
     let mut mistakes = Vec::new();
-    let users = users(&config, &mut mistakes);
+    let users = users::read(&config, &mut mistakes);
     let tls = match Tls::load(&config.settings) {
         Ok(tls) => Some(tls),
         Err(errors) => {
@@ -92,82 +93,6 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<String>> {
         Some(tls) if mistakes.is_empty() => Ok(Loaded { config, users, tls }),
         _ => Err(mistakes),
     }
-}
-
-fn users(config: &Config, mistakes: &mut Vec<String>) -> Users {
-    let mut users = Users::default();
-    if let Some(path) = &config.settings.auth_file {
-        match read_userlist(path) {
-            Ok(list) => users.extend(
-                list.into_iter()
-                    .map(|(name, secret)| (name, Arc::new(secret))),
-            ),
-            Err(mistake) => mistakes.push(mistake),
-        }
-    }
-    for (name, user) in &config.users {
-        if let Some(password) = &user.password {
-            users.insert(name.clone(), Arc::new(password.clone()));
-        }
-    }
-    users
-}
-
-fn read_userlist(path: &Path) -> Result<Vec<(String, Secret)>, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("auth_file {}: {error}", path.display()))?;
-    pgweir_auth::userlist::parse(&text)
-        .map_err(|error| format!("{}:{}: {}", path.display(), error.line, error.what))
-}
-
-/// Makes ready what the first login of each user would otherwise have to wait for: half a
-/// millisecond for each password. Secrets that are the same as before keep what they have.
-pub fn prepare_users(users: &mut Users, before: &Users, process_secret: &[u8; 32]) {
-    for (name, secret) in users.iter_mut() {
-        match before.get(name) {
-            Some(old) if old == secret => *secret = Arc::clone(old),
-            _ => secret.prepare(name, process_secret),
-        }
-    }
-}
-
-/// The limits of a pool under a configuration.
-pub fn pool_limits(config: &Config, key: &PoolKey) -> Limits {
-    let settings = &config.settings;
-    let Some(entry) = config.database(&key.database) else {
-        return Limits::default();
-    };
-    let (database, user) = (entry.database, &*key.user);
-    Limits {
-        size: config.pool_size(database, user),
-        min_size: if key.kind == Kind::Normal {
-            config.min_pool_size(database)
-        } else {
-            0
-        },
-        reserve_size: config.reserve_pool_size(database, user),
-        reserve_delay: settings.reserve_pool_timeout,
-        wait_timeout: config.query_wait_timeout(database, user),
-        idle_timeout: settings.server_idle_timeout,
-        lifetime: config.server_lifetime(database),
-        check_delay: settings.server_check_delay,
-        login_retry: settings.server_login_retry,
-        round_robin: settings.server_round_robin,
-        ..Limits::default()
-    }
-}
-
-/// Sets the caps that a pool is under.
-pub fn set_caps(config: &Config, key: &PoolKey, pools: &mut Pools) {
-    if let Some(entry) = config.database(&key.database) {
-        let max = config.max_db_connections(entry.database);
-        pools.set_database_cap(&key.database, max, Instant::now());
-    }
-    pools.set_user_cap(
-        &key.user,
-        config.max_user_connections(&key.user),
-        Instant::now(),
-    );
 }
 
 /// Puts a configuration in force in the place of the old one: all of it, or, if anything in it is
@@ -183,7 +108,7 @@ pub fn reload(shared: &Shared, source: &Source) -> Result<String, Vec<String>> {
         mut users,
         tls,
     } = load(source)?;
-    prepare_users(&mut users, &shared.users.load(), &shared.process_secret);
+    users::prepare(&mut users, &shared.users.load(), &shared.process_secret);
     let old = shared.config.load_full();
     let difference = pgweir_config::difference(&old, &config);
     for setting in &difference.needs_restart {
@@ -229,8 +154,8 @@ pub fn apply(shared: &Shared, config: Config) {
             shared.welcome.lock().remove(&pool);
             continue;
         }
-        pools.set_limits(pool, pool_limits(&config, &key), Instant::now());
-        set_caps(&config, &key, &mut pools);
+        pools.set_limits(pool, limits::of_pool(&config, &key), Instant::now());
+        limits::set_caps(&config, &key, &mut pools);
     }
     drop(pools);
     // Whatever the new limits ask for is done by a worker.
@@ -244,7 +169,7 @@ fn has_moved(key: &PoolKey, old: &Config, new: &Config) -> bool {
         // It is removed as a whole.
         return false;
     };
-    host_names(new, entry.database) != *key.host || forced(old) != forced(new)
+    limits::host_names(new, entry.database) != *key.host || forced(old) != forced(new)
 }
 
 fn remove(shared: &Shared, database: &str) {
@@ -256,7 +181,7 @@ fn remove(shared: &Shared, database: &str) {
     for worker in 0..shared.workers() {
         let (reply, _) = tokio::sync::oneshot::channel();
         let whom = Whom::Database(Some(Arc::clone(&database)));
-        let why = crate::client::Kill::DatabaseRemoved;
+        let why = Kill::DatabaseRemoved;
         shared.mail(WorkerId(worker as u16), Mail::Kill { whom, why, reply });
     }
     shared.mail(WorkerId(0), Mail::Settle);

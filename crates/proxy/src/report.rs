@@ -6,7 +6,9 @@ use std::sync::Arc;
 use pgweir_session::Refusal;
 use pgweir_wire::encode::{self, ErrorFields};
 
-use crate::client::{ClientShared, Kill};
+use crate::admission::Full;
+use crate::client::ClientShared;
+use crate::mail::Kill;
 use crate::server::ServerFacts;
 use crate::shared::Shared;
 
@@ -88,6 +90,18 @@ impl Report {
             Kill::IdleTransaction => Self::new("25P03", "idle transaction timeout"),
             Kill::Shutdown => Self::new("57P01", "server shutting down"),
         }
+    }
+
+    /// There are too many clients.
+    pub fn full(full: &Full) -> Self {
+        let Full { setting, count } = full;
+        let what = match *setting {
+            "max_client_conn" => "no more connections allowed",
+            _ => "client connections exceeded",
+        };
+        Self::new("53300", format!("{what} ({setting})"))
+            .detail(format!("There are {count} client connections already."))
+            .hint(format!("Raise {setting}."))
     }
 
     /// No server connection could be had.
@@ -259,7 +273,7 @@ pub fn connect_failed(
     database: &Arc<str>,
     user: &Arc<str>,
     host: &str,
-    error: &crate::connect::Error,
+    error: &impl std::fmt::Display,
 ) {
     tracing::warn!(%database, %user, host, "server login failed: {error}");
 }

@@ -8,41 +8,13 @@ use std::time::{Duration, Instant};
 use pgweir_pool::WorkerId;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use crate::listen::{Listeners, Open};
+use crate::listen::Listeners;
+use crate::mail::{Mail, Order, Shutdown};
 use crate::reload::{Loaded, Source};
-use crate::shared::Shared;
-use crate::worker::{Mail, Worker};
-
-/// What the console asks of the main thread.
-#[derive(Debug)]
-pub enum Order {
-    /// RELOAD: answered when it is done.
-    Reload(oneshot::Sender<Result<(), String>>),
-    /// SET: answered when it is done.
-    Set {
-        /// Which setting.
-        key: String,
-        /// Its new value.
-        value: String,
-        /// Answered with the mistake, if it is one.
-        reply: oneshot::Sender<Result<(), String>>,
-    },
-    /// SHUTDOWN.
-    Shutdown(Shutdown),
-}
-
-/// How to go down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shutdown {
-    /// At once.
-    Now,
-    /// When no server connection is in use any more.
-    WaitForServers,
-    /// When the last client has left.
-    WaitForClients,
-}
+use crate::shared::{Open, Shared};
+use crate::worker::Worker;
 
 /// Why the process cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +101,7 @@ fn work(id: WorkerId, shared: Arc<Shared>, mailbox: mpsc::UnboundedReceiver<Mail
     match runtime {
         Ok(runtime) => {
             let worker = Worker::new(id, shared);
-            runtime.block_on(worker.run(mailbox));
+            runtime.block_on(crate::crew::run(&worker, mailbox));
             // Tasks hold the worker: they end here, before it does.
             drop(runtime);
             drop(worker);
@@ -301,7 +273,7 @@ impl Descent {
                 over
             }
             _ => {
-                let over = shared.client_count() == 0;
+                let over = shared.admissions.total() == 0;
                 if over {
                     tracing::info!("client connections dropped, exiting");
                 }

@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::client::ClientShared;
-use crate::listen::Accepted;
+use crate::limits::or_for_ever;
 use crate::login::{self, Ready};
+use crate::mail::Accepted;
 use crate::relay::{End, Relay, Rest};
 use crate::report::{self, Report};
-use crate::shared::or_for_ever;
 use crate::stream::Stream;
 use crate::worker::Worker;
 

@@ -1,6 +1,6 @@
 //! A server connection of a worker: its socket, its session, and what is known about it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +10,6 @@ use pgweir_config::Host;
 use pgweir_pool::{ConnId, PoolId};
 use pgweir_session::Server;
 
-use crate::lease::Leased;
 use crate::stream::{Backlog, Stream};
 
 /// What does not change while a connection lives, and goes with it from worker to worker.
@@ -62,8 +61,6 @@ pub struct ServerShared {
     pub cancels: Cell<u32>,
     /// Set with the first cancel request of a lease: one may arrive late.
     pub was_cancelled: Cell<bool>,
-    /// A connection that is to be given back once all cancel requests are through.
-    pub parked: RefCell<Option<Box<Leased>>>,
     /// RECONNECT or a reload asks for it to be closed when it is given back.
     pub close_needed: Cell<bool>,
 }
@@ -120,7 +117,6 @@ impl ServerConn {
             prepared: Cell::new(0),
             cancels: Cell::new(0),
             was_cancelled: Cell::new(false),
-            parked: RefCell::new(None),
             close_needed: Cell::new(false),
         };
         Self {

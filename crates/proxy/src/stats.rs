@@ -1,5 +1,6 @@
 //! Counters per database, one set for each worker: written by one thread, summed when asked for.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -189,6 +190,26 @@ impl Totals {
         // Waiting time per second of the period, as PgBouncer gives it.
         averages[7] = per_second(diff[7]);
         Self::of_fields(averages)
+    }
+}
+
+/// Statistics of one database: each worker's counters, and the last averages.
+#[derive(Debug, Default)]
+pub struct DatabaseStats {
+    /// One for each worker.
+    pub workers: Vec<Arc<Stats>>,
+    /// Totals when the last period ended.
+    pub before: Totals,
+    /// Averages of the last period.
+    pub averages: Totals,
+}
+
+impl DatabaseStats {
+    /// Sum over the workers.
+    pub fn totals(&self) -> Totals {
+        self.workers
+            .iter()
+            .fold(Totals::default(), |sum, stats| sum.plus(&stats.totals()))
     }
 }
 

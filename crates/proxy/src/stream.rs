@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use pgweir_config::Settings;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
@@ -393,4 +395,20 @@ impl Backlog {
         }
         Ok(())
     }
+}
+
+/// Keepalive and timeouts of a TCP socket, to clients and to servers.
+///
+/// # Errors
+/// From the operating system.
+pub fn tune(stream: &std::net::TcpStream, settings: &Settings) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    if settings.tcp_keepalive {
+        socket.set_tcp_keepalive(&TcpKeepalive::new())?;
+    }
+    let timeout = settings.tcp_user_timeout.duration();
+    if !timeout.is_zero() {
+        socket.set_tcp_user_timeout(Some(timeout))?;
+    }
+    Ok(())
 }

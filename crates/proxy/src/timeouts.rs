@@ -3,19 +3,21 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::client::{ClientState, Kill};
+use crate::autodb::Autodb;
+use crate::client::ClientState;
+use crate::mail::Kill;
 use crate::worker::Worker;
 
 /// How often a worker looks around. All timeouts are exact to this.
 pub const SWEEP: Duration = Duration::from_millis(250);
 
-/// One look around.
-pub fn sweep(worker: &Rc<Worker>) {
+/// One look around. `autodb` is what the last one has left behind.
+pub fn sweep(worker: &Rc<Worker>, autodb: &mut Autodb) {
     let now = Instant::now();
     // The pools are common to all workers: one of them looks after their time.
     if worker.id.0 == 0 {
         worker.pools(|pools| pools.tick(now));
-        crate::autodb::sweep(&worker.shared, now);
+        autodb.sweep(&worker.shared, now);
         crate::averages::roll_averages(&worker.shared, now);
     }
     worker.refresh_limits();

@@ -2,7 +2,7 @@
 
 mod rows;
 
-pub use self::rows::WorkerView;
+pub use self::rows::of_worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use pgweir_admin::{
 use pgweir_pool::WorkerId;
 use tokio::sync::oneshot;
 
+use crate::mail::Mail;
 use crate::shared::Shared;
 use crate::stats::Totals;
-use crate::worker::Mail;
 
 /// Gathers what a SHOW needs.
 pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {
@@ -178,7 +178,7 @@ fn is_console(database: Option<&str>) -> bool {
 
 fn databases(shared: &Shared) -> Vec<DatabaseRow> {
     let config = shared.config.load();
-    let (admitted, _) = shared.admitted();
+    let admitted = shared.admissions.by_database();
     let pools = shared.pools.lock();
     let mut names: Vec<String> = config
         .databases
@@ -194,7 +194,7 @@ fn databases(shared: &Shared) -> Vec<DatabaseRow> {
         .filter_map(|name| {
             let entry = config.database(name)?;
             let database = entry.database;
-            let hosts = crate::shared::hosts(&config, database);
+            let hosts = crate::limits::hosts(&config, database);
             let of_database = pools.iter().filter(|pool| *pool.key.database == **name);
             let current: u64 = of_database
                 .map(|pool| {
@@ -255,7 +255,7 @@ fn databases(shared: &Shared) -> Vec<DatabaseRow> {
 
 fn users(shared: &Shared) -> Vec<UserRow> {
     let config = shared.config.load();
-    let (_, admitted) = shared.admitted();
+    let admitted = shared.admissions.by_user();
     let known = shared.users.load();
     let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
     names.extend(config.users.keys().map(String::as_str));

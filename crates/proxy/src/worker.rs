@@ -1,7 +1,11 @@
 //! A worker: one thread, one current-thread runtime, its clients and its server connections.
 //!
 //! A client and the server connection that it leases live on the same worker, so nothing between
-//! them is shared. What concerns other workers arrives as [`Mail`].
+//! them is shared. What concerns other workers is sent to them as [`Mail`]. Nothing here waits or
+//! starts a task: what needs one is left to the worker's own mailbox, and `crew` sees to it.
+
+mod clients;
+mod delivery;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,41 +15,28 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use pgweir_pool::{
-    Action, ClientId, ConnId, Kind, Lease, Permit, PoolId, Pools, Refusal, Release, Take, Ticket,
-    WorkerId,
+    Action, ConnId, Kind, Lease, Permit, PoolId, Pools, Refusal, Release, Take, WorkerId,
 };
 use pgweir_session::Batch;
 use slab::Slab;
-use tokio::sync::mpsc;
 
-pub use crate::mail::{Mail, Whom};
-
-use crate::client::{ClientShared, Grant, Kill, Peer, Place};
-use crate::lease::{Guard, Leased};
-use crate::server::{Parcel, ServerConn, ServerShared, ServerState};
-use crate::shared::{Limits, Shared};
-use crate::view::WorkerView;
+use crate::client::ClientShared;
+use crate::lease::{Guard, Leased, ReturnTo};
+use crate::limits::Limits;
+use crate::mail::Mail;
+use crate::reading::{self, Scratch};
+use crate::server::{ServerConn, ServerShared, ServerState};
+use crate::shared::Shared;
 
 /// The outcome of asking for a server connection.
 #[derive(Debug)]
 pub enum Taken {
     /// Here it is.
     Lease(Box<Leased>),
-    /// It will come as a [`Grant`].
+    /// It will come as a [`Grant`](crate::client::Grant).
     Waiting,
     /// There will be none.
     Refused(Refusal),
-}
-
-/// Buffers that every pass over a socket uses, one pass at a time.
-#[derive(Debug)]
-pub struct Scratch {
-    /// What is read goes here.
-    pub buffer: Vec<u8>,
-    /// What goes to the server.
-    pub to_server: Batch,
-    /// What goes to the client.
-    pub to_client: Batch,
 }
 
 /// One worker's state; lives on its thread.
@@ -57,11 +48,15 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Lent to one task at a time, for one pass without waiting.
     pub scratch: RefCell<Scratch>,
+    /// For the leases that are held here.
+    return_to: Rc<ReturnTo>,
     clients: RefCell<Slab<Rc<ClientShared>>>,
     generation: Cell<u32>,
     limits: RefCell<Rc<Limits>>,
     /// Idle connections that lie here.
     idle: RefCell<HashMap<ConnId, ServerConn, foldhash::fast::FixedState>>,
+    /// Connections that are to be given back once all cancel requests to them are through.
+    parked: RefCell<HashMap<ConnId, Box<Leased>, foldhash::fast::FixedState>>,
     /// All connections that are here, idle or held.
     servers: RefCell<HashMap<ConnId, Rc<ServerShared>, foldhash::fast::FixedState>>,
 }
@@ -72,6 +67,10 @@ impl Worker {
         let config = shared.config.load_full();
         let buffer = vec![0; config.settings.pkt_buf.bytes() as usize];
         Rc::new(Self {
+            return_to: Rc::new(ReturnTo {
+                worker: id,
+                shared: Arc::clone(&shared),
+            }),
             limits: RefCell::new(Limits::of(config)),
             id,
             shared,
@@ -83,86 +82,9 @@ impl Worker {
             clients: RefCell::default(),
             generation: Cell::new(0),
             idle: RefCell::default(),
+            parked: RefCell::default(),
             servers: RefCell::default(),
         })
-    }
-
-    /// Serves its mailbox until it is told to stop.
-    pub async fn run(self: &Rc<Self>, mut mailbox: mpsc::UnboundedReceiver<Mail>) {
-        let mut sweep = tokio::time::interval(crate::timeouts::SWEEP);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                mail = mailbox.recv() => match mail {
-                    None | Some(Mail::Stop) => return,
-                    Some(mail) => self.open_mail(mail),
-                },
-                _ = sweep.tick() => crate::timeouts::sweep(self),
-            }
-        }
-    }
-
-    fn open_mail(self: &Rc<Self>, mail: Mail) {
-        match mail {
-            Mail::Accept(accepted) => crate::serve::start(self, accepted),
-            Mail::Open(permit) => crate::connect::start(self, permit),
-            Mail::Hand {
-                client,
-                ticket,
-                lease,
-            } => self.send_off(client, ticket, lease),
-            Mail::Arrive {
-                client,
-                ticket,
-                lease,
-                parcel,
-            } => self.arrive(client, ticket, lease, parcel),
-            Mail::Slot {
-                client,
-                ticket,
-                lease,
-            } => self.deliver_slot(client, self.id, ticket, lease),
-            Mail::Refuse {
-                client,
-                ticket,
-                why,
-            } => self.refuse(client, ticket, why),
-            Mail::Close { conn, reason } => self.close_idle(conn, reason),
-            Mail::Cancel { place, key, done } => crate::cancel::pass_on(self, place, &key, done),
-            Mail::View(reply) => drop(reply.send(WorkerView::of(self))),
-            Mail::Kill { whom, why, reply } => drop(reply.send(self.kill(&whom, why))),
-            Mail::Reconnect(database) => {
-                for server in self.servers.borrow().values() {
-                    if database
-                        .as_ref()
-                        .is_none_or(|name| *name == server.facts.database)
-                    {
-                        server.close_needed.set(true);
-                    }
-                }
-            }
-            Mail::Settle => self.pools(|_| ()),
-            Mail::ShutDown => self.shut_down(),
-            Mail::Stop => {}
-        }
-    }
-
-    fn shut_down(&self) {
-        use crate::client::ClientState;
-        for client in self.clients() {
-            let busy = matches!(
-                client.state.get(),
-                ClientState::Active | ClientState::InTransaction
-            );
-            let console = client
-                .login
-                .borrow()
-                .as_ref()
-                .is_some_and(|login| login.console);
-            if !busy && !console {
-                client.kill(Kill::Shutdown);
-            }
-        }
     }
 
     /// The limits that workers need for each transaction.
@@ -190,8 +112,17 @@ impl Worker {
         self.servers.borrow_mut().remove(&server.facts.conn);
     }
 
+    /// Has connections of a database (all, if none is named) closed when they are given back.
+    pub fn reconnect(&self, database: Option<&str>) {
+        for server in self.servers.borrow().values() {
+            if database.is_none_or(|name| *name == *server.facts.database) {
+                server.close_needed.set(true);
+            }
+        }
+    }
+
     /// Does something with the pools, then what they ask for in return.
-    pub fn pools<R>(self: &Rc<Self>, change: impl FnOnce(&mut Pools) -> R) -> R {
+    pub fn pools<R>(&self, change: impl FnOnce(&mut Pools) -> R) -> R {
         let mut actions = smallvec::SmallVec::<[Action; 2]>::new();
         let result = {
             let mut pools = self.shared.pools.lock();
@@ -207,16 +138,9 @@ impl Worker {
         result
     }
 
-    fn perform(self: &Rc<Self>, action: Action) {
+    fn perform(&self, action: Action) {
         match action {
-            Action::Open(permit) => {
-                let worker = permit.worker();
-                if worker == self.id {
-                    crate::connect::start(self, permit);
-                } else {
-                    self.shared.mail(worker, Mail::Open(permit));
-                }
-            }
+            Action::Open(permit) => self.open(permit),
             Action::Hand {
                 client,
                 to,
@@ -226,7 +150,7 @@ impl Worker {
                 let here = self.idle.borrow_mut().remove(&lease.conn());
                 match here {
                     Some(conn) if to == self.id => {
-                        let guard = Guard::new(lease, Rc::clone(self));
+                        let guard = self.guard(lease);
                         self.deliver(client, Some(ticket), Leased::new(conn, guard));
                     }
                     Some(conn) => self.ship(client, Some(ticket), lease, conn),
@@ -277,14 +201,26 @@ impl Worker {
         }
     }
 
+    fn guard(&self, lease: Lease) -> Guard {
+        Guard::new(lease, Rc::clone(&self.return_to))
+    }
+
+    /// Has a connection opened.
+    fn open(&self, permit: Permit) {
+        let kind = self.shared.pools.lock().key(permit.pool()).kind;
+        match kind {
+            // Only the slot is the pool's: its client connects by itself.
+            Kind::Dedicated => self.pools(|pools| pools.opened(permit, Instant::now())),
+            // By mail even to ourselves: connecting takes a task, and those are started above.
+            Kind::Normal => self.shared.mail(permit.worker(), Mail::Open(permit)),
+        }
+    }
+
     /// Asks for a server connection.
-    pub fn take(self: &Rc<Self>, pool: PoolId, client: &ClientShared, now: Instant) -> Taken {
+    pub fn take(&self, pool: PoolId, client: &ClientShared, now: Instant) -> Taken {
         match self.pools(|pools| pools.take(pool, self.id, client.client_id(), now)) {
             Take::Lease(lease) => match self.idle.borrow_mut().remove(&lease.conn()) {
-                Some(conn) => Taken::Lease(Box::new(Leased::new(
-                    conn,
-                    Guard::new(lease, Rc::clone(self)),
-                ))),
+                Some(conn) => Taken::Lease(Box::new(Leased::new(conn, self.guard(lease)))),
                 None => {
                     let from = lease.worker();
                     let client = client.client_id();
@@ -311,7 +247,7 @@ impl Worker {
     }
 
     /// Gives a clean connection back.
-    pub fn give_back(self: &Rc<Self>, leased: Leased, now: Instant) {
+    pub fn give_back(&self, leased: Leased, now: Instant) {
         let (conn, guard) = leased.split();
         let shared = &conn.shared;
         shared.link.set(None);
@@ -332,19 +268,30 @@ impl Worker {
         self.pools(|pools| pools.release(lease, how, now));
     }
 
+    /// Keeps a connection from everybody, while cancel requests are on their way to it.
+    pub fn park(&self, leased: Box<Leased>) {
+        let conn = leased.conn.conn();
+        self.parked.borrow_mut().insert(conn, leased);
+    }
+
+    /// The connection, if it was parked.
+    pub fn unpark(&self, conn: ConnId) -> Option<Box<Leased>> {
+        self.parked.borrow_mut().remove(&conn)
+    }
+
     /// Closes a connection that somebody holds.
-    pub fn discard(self: &Rc<Self>, leased: Leased, reason: &'static str, now: Instant) {
+    pub fn discard(&self, leased: Leased, reason: &'static str, now: Instant) {
         let (conn, guard) = leased.split();
         self.close(conn, guard.into_lease(), reason, now);
     }
 
-    fn close(self: &Rc<Self>, conn: ServerConn, lease: Lease, reason: &'static str, now: Instant) {
+    fn close(&self, conn: ServerConn, lease: Lease, reason: &'static str, now: Instant) {
         self.forget(conn, reason);
         self.pools(|pools| pools.release(lease, Release::Close(reason), now));
     }
 
     /// A connection that was just opened.
-    pub fn opened(self: &Rc<Self>, conn: ServerConn, permit: Permit, now: Instant) {
+    pub fn opened(&self, conn: ServerConn, permit: Permit, now: Instant) {
         let id = conn.conn();
         self.servers
             .borrow_mut()
@@ -353,7 +300,8 @@ impl Worker {
         self.pools(|pools| pools.opened(permit, now));
     }
 
-    fn close_idle(self: &Rc<Self>, conn: ConnId, reason: &'static str) {
+    /// Closes a connection that lies here.
+    pub fn close_idle(&self, conn: ConnId, reason: &'static str) {
         let conn = self.idle.borrow_mut().remove(&conn);
         if let Some(conn) = conn {
             self.forget(conn, reason);
@@ -375,14 +323,14 @@ impl Worker {
 
     /// Looks after idle connections: those that the server has closed are dropped, and what the
     /// others were told (a changed setting, a notice) is taken note of.
-    pub fn check_idle(self: &Rc<Self>, now: Instant) {
+    pub fn check_idle(&self, now: Instant) {
         let mut dead = Vec::new();
         {
             let mut scratch = self.scratch.borrow_mut();
             let scratch = &mut *scratch;
             let mut cx = Context::from_waker(Waker::noop());
             for (id, conn) in self.idle.borrow_mut().iter_mut() {
-                if let Err(reason) = crate::reading::drain_idle(conn, &mut cx, scratch) {
+                if let Err(reason) = reading::drain_idle(conn, &mut cx, scratch) {
                     dead.push((*id, reason));
                 }
             }
@@ -394,205 +342,8 @@ impl Worker {
         }
     }
 
-    fn send_off(self: &Rc<Self>, client: ClientId, ticket: Option<Ticket>, lease: Lease) {
-        let conn = self.idle.borrow_mut().remove(&lease.conn());
-        match conn {
-            Some(conn) => self.ship(client, ticket, lease, conn),
-            None => {
-                let to = Place::of(client).worker;
-                self.shared.mail(
-                    to,
-                    Mail::Arrive {
-                        client,
-                        ticket,
-                        lease,
-                        parcel: None,
-                    },
-                );
-            }
-        }
-    }
-
-    fn ship(&self, client: ClientId, ticket: Option<Ticket>, lease: Lease, conn: ServerConn) {
-        self.servers.borrow_mut().remove(&conn.conn());
-        let mut conn = conn;
-        // Looked at here: the other worker's runtime knows nothing of the socket at first.
-        let mut cx = Context::from_waker(Waker::noop());
-        let alive = crate::reading::is_alive(&mut conn, &mut cx);
-        let parcel = if alive {
-            conn.pack().ok().map(Box::new)
-        } else {
-            None
-        };
-        let to = Place::of(client).worker;
-        self.shared.mail(
-            to,
-            Mail::Arrive {
-                client,
-                ticket,
-                lease,
-                parcel,
-            },
-        );
-    }
-
-    fn arrive(
-        self: &Rc<Self>,
-        client: ClientId,
-        ticket: Option<Ticket>,
-        lease: Lease,
-        parcel: Option<Box<Parcel>>,
-    ) {
-        let guard = Guard::new(lease, Rc::clone(self));
-        match parcel.map(|parcel| parcel.unpack()) {
-            Some(Ok(conn)) => {
-                self.servers
-                    .borrow_mut()
-                    .insert(conn.conn(), Rc::clone(&conn.shared));
-                self.deliver(client, ticket, Leased::new(conn, guard));
-            }
-            _ => {
-                // Lost on the way: the slot is free again, and the client asks once more.
-                drop(guard);
-                self.retry(client);
-            }
-        }
-    }
-
-    /// Has a client that waited for a lost connection ask again.
-    fn retry(&self, client: ClientId) {
-        if let Some(client) = self.client(client) {
-            client.ticket.set(None);
-            *client.grant.borrow_mut() = Some(Grant::Again);
-            client.wake();
-        }
-    }
-
-    fn deliver(self: &Rc<Self>, client: ClientId, ticket: Option<Ticket>, leased: Leased) {
-        if let Some(client) = self.client(client)
-            && client.awaits(ticket)
-        {
-            client.ticket.set(None);
-            client.grant.replace(Some(Grant::Lease(Box::new(leased))));
-            client.wake();
-            return;
-        }
-        // The client has left meanwhile.
-        self.give_back(leased, Instant::now());
-    }
-
-    /// Whether a lease is for a connection that the client opens itself.
-    fn is_slot(&self, lease: &Lease) -> bool {
-        self.shared.pools.lock().key(lease.pool()).kind == Kind::Dedicated
-    }
-
-    fn deliver_slot(self: &Rc<Self>, client: ClientId, to: WorkerId, ticket: Ticket, lease: Lease) {
-        if to != self.id {
-            let mail = Mail::Slot {
-                client,
-                ticket,
-                lease,
-            };
-            self.shared.mail(to, mail);
-            return;
-        }
-        let guard = Guard::new(lease, Rc::clone(self));
-        if let Some(client) = self.client(client)
-            && client.awaits(Some(ticket))
-        {
-            client.ticket.set(None);
-            client.grant.replace(Some(Grant::Slot(guard)));
-            client.wake();
-        }
-        // Otherwise the client has left meanwhile, and the guard gives the slot back.
-    }
-
-    fn refuse(self: &Rc<Self>, client: ClientId, ticket: Ticket, why: Refusal) {
-        if let Some(client) = self.client(client)
-            && client.awaits(Some(ticket))
-        {
-            client.ticket.set(None);
-            *client.grant.borrow_mut() = Some(Grant::Refused(why));
-            client.wake();
-        }
-    }
-
-    /// The client stops waiting, or goes: what was granted to it goes back.
-    pub fn leave(self: &Rc<Self>, client: &ClientShared, now: Instant) {
-        if let Some(ticket) = client.ticket.take() {
-            self.pools(|pools| pools.leave(ticket, now));
-        }
-        if let Some(Grant::Lease(leased)) = client.grant.take() {
-            self.give_back(*leased, now);
-        }
-    }
-
-    /// Gives a new client a place in the table.
-    pub fn enroll(&self, peer: Peer, local: Option<std::net::SocketAddr>) -> Rc<ClientShared> {
-        let mut clients = self.clients.borrow_mut();
-        let entry = clients.vacant_entry();
-        let generation = self.generation.get().wrapping_add(1);
-        self.generation.set(generation);
-        let place = Place {
-            worker: self.id,
-            slot: entry.key(),
-            generation,
-        };
-        let client = Rc::new(ClientShared::new(place, self.shared.next_id(), peer, local));
-        entry.insert(Rc::clone(&client));
-        client
-    }
-
-    /// Takes a client out of the table.
-    pub fn strike(&self, client: &ClientShared) {
-        self.clients.borrow_mut().remove(client.place.slot);
-    }
-
-    /// The client of an id, if it is still there.
-    pub fn client(&self, id: ClientId) -> Option<Rc<ClientShared>> {
-        let place = Place::of(id);
-        let clients = self.clients.borrow();
-        clients
-            .get(place.slot)
-            .filter(|client| client.place == place)
-            .cloned()
-    }
-
-    /// The client in a slot.
-    pub fn client_in(&self, slot: usize) -> Option<Rc<ClientShared>> {
-        self.clients.borrow().get(slot).cloned()
-    }
-
-    /// All clients.
-    pub fn clients(&self) -> Vec<Rc<ClientShared>> {
-        self.clients
-            .borrow()
-            .iter()
-            .map(|(_, client)| Rc::clone(client))
-            .collect()
-    }
-
     /// All server connections that are here.
     pub fn servers(&self) -> Vec<Rc<ServerShared>> {
         self.servers.borrow().values().cloned().collect()
-    }
-
-    fn kill(&self, whom: &Whom, why: Kill) -> usize {
-        let mut killed = 0;
-        for client in self.clients() {
-            let login = client.login.borrow().clone();
-            let meant = match whom {
-                Whom::Id(id) => client.id == *id,
-                Whom::Database(None) => login.is_none_or(|login| !login.console),
-                Whom::Database(Some(name)) => {
-                    login.is_some_and(|login| !login.console && login.database == *name)
-                }
-            };
-            if meant {
-                client.kill(why);
-                killed += 1;
-            }
-        }
-        killed
     }
 }

@@ -7,43 +7,36 @@ use jiff::tz::TimeZone;
 use pgweir_admin::{Buffers, ConnectionRow, Replication, State};
 use pgweir_pool::WorkerId;
 
-use crate::client::{ClientShared, ClientState, Peer};
+use crate::client::{ClientShared, ClientState};
+use crate::mail::WorkerView;
+use crate::place::Peer;
 use crate::server::{ServerShared, ServerState};
 use crate::worker::Worker;
 
-/// Clients and server connections of one worker.
-#[derive(Debug, Default)]
-pub struct WorkerView {
-    pub(super) clients: Vec<ConnectionRow>,
-    pub(super) servers: Vec<ConnectionRow>,
-}
-
-impl WorkerView {
-    /// As they are now.
-    pub fn of(worker: &Worker) -> Self {
-        let now = Instant::now();
-        let zone = TimeZone::system();
-        let config = worker.shared.config.load();
-        Self {
-            clients: worker
-                .clients()
-                .iter()
-                .map(|client| client_row(client, worker.id, now, &zone))
-                .collect(),
-            servers: worker
-                .servers()
-                .iter()
-                .map(|server| {
-                    server_row(
-                        server,
-                        worker.id,
-                        now,
-                        config.settings.server_check_delay,
-                        &zone,
-                    )
-                })
-                .collect(),
-        }
+/// What there is on a worker now.
+pub fn of_worker(worker: &Worker) -> WorkerView {
+    let now = Instant::now();
+    let zone = TimeZone::system();
+    let config = worker.shared.config.load();
+    WorkerView {
+        clients: worker
+            .clients()
+            .iter()
+            .map(|client| client_row(client, worker.id, now, &zone))
+            .collect(),
+        servers: worker
+            .servers()
+            .iter()
+            .map(|server| {
+                server_row(
+                    server,
+                    worker.id,
+                    now,
+                    config.settings.server_check_delay,
+                    &zone,
+                )
+            })
+            .collect(),
     }
 }
 

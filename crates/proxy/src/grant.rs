@@ -10,7 +10,10 @@ use crate::report::Report;
 use crate::worker::{Taken, Worker};
 
 /// Waits for a server connection, to learn what it reports.
-pub(super) async fn first_server(
+///
+/// # Errors
+/// When there is none to be had before the deadline.
+pub async fn first_server(
     worker: &Rc<Worker>,
     client: &Rc<ClientShared>,
     pool: pgweir_pool::PoolId,

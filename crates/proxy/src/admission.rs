@@ -1,0 +1,137 @@
+//! How many clients may be there: `max_client_conn` and the like.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use pgweir_config::Config;
+use pgweir_pool::PoolId;
+
+use crate::stats::Stats;
+
+/// The clients that are there, those of the console not counted.
+#[derive(Debug, Default)]
+pub struct Admissions(Mutex<Counts>);
+
+/// Numbers of clients by database and by user.
+#[derive(Debug, Default)]
+struct Counts {
+    total: u32,
+    databases: HashMap<Arc<str>, u32>,
+    users: HashMap<Arc<str>, u32>,
+}
+
+/// A limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} is reached with {count} clients")]
+pub struct Full {
+    /// The setting that limits.
+    pub setting: &'static str,
+    /// How many clients there are under it.
+    pub count: u32,
+}
+
+/// One client's place; given back when dropped.
+#[derive(Debug)]
+pub struct Admission {
+    admissions: Arc<Admissions>,
+    database: Arc<str>,
+    user: Arc<str>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut counts = self.admissions.0.lock();
+        counts.total -= 1;
+        less(&mut counts.databases, &self.database);
+        less(&mut counts.users, &self.user);
+    }
+}
+
+/// One client less under a name, which is forgotten with the last.
+fn less(counts: &mut HashMap<Arc<str>, u32>, name: &Arc<str>) {
+    if let Some(count) = counts.get_mut(name) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(name);
+        }
+    }
+}
+
+/// What a login has found for a client.
+#[derive(Debug)]
+pub struct Seat {
+    /// Where its server connections come from.
+    pub pool: PoolId,
+    /// Where it is counted.
+    pub stats: Arc<Stats>,
+    /// Its place among those who may be there.
+    pub admission: Admission,
+}
+
+impl Admissions {
+    /// A place for a client that has proved who it is.
+    ///
+    /// # Errors
+    /// When a limit is reached.
+    pub fn admit(
+        self: &Arc<Self>,
+        config: &Config,
+        database: &str,
+        user: &str,
+    ) -> Result<Admission, Full> {
+        let mut counts = self.0.lock();
+        let in_database = counts.databases.get(database).copied().unwrap_or(0);
+        let of_user = counts.users.get(user).copied().unwrap_or(0);
+        let entry = config.database(database);
+        let in_database_max =
+            entry.map_or(0, |entry| config.max_db_client_connections(entry.database));
+        let below = |setting: &'static str, count: u32, limit: u32| {
+            if limit > 0 && count >= limit {
+                return Err(Full { setting, count });
+            }
+            Ok(())
+        };
+        below(
+            "max_client_conn",
+            counts.total,
+            config.settings.max_client_conn,
+        )?;
+        below("max_db_client_connections", in_database, in_database_max)?;
+        let of_user_max = config.max_user_client_connections(user);
+        below("max_user_client_connections", of_user, of_user_max)?;
+        let (database, user): (Arc<str>, Arc<str>) = (database.into(), user.into());
+        counts.total += 1;
+        *counts.databases.entry(Arc::clone(&database)).or_default() += 1;
+        *counts.users.entry(Arc::clone(&user)).or_default() += 1;
+        Ok(Admission {
+            admissions: Arc::clone(self),
+            database,
+            user,
+        })
+    }
+
+    /// How many clients there are.
+    pub fn total(&self) -> u32 {
+        self.0.lock().total
+    }
+
+    /// Does something about a database unless clients of it are there. Nobody is admitted
+    /// meanwhile.
+    pub fn unless_used(&self, database: &str, change: impl FnOnce()) {
+        let counts = self.0.lock();
+        if !counts.databases.contains_key(database) {
+            change();
+        }
+    }
+
+    /// How many there are of each database.
+    pub fn by_database(&self) -> HashMap<Arc<str>, u32> {
+        self.0.lock().databases.clone()
+    }
+
+    /// How many there are of each user.
+    pub fn by_user(&self) -> HashMap<Arc<str>, u32> {
+        self.0.lock().users.clone()
+    }
+}

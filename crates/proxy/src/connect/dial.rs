@@ -1,0 +1,98 @@
+//! Reaching a server: its socket, and TLS on it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+
+use pgweir_config::{Host, SslMode};
+use pgweir_wire::encode;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::Error;
+use crate::stream::{Socket, Stream, tune};
+use crate::tls::peer_certificate;
+use crate::worker::Worker;
+
+/// Connects to a host; to `peer`, if the name has been resolved before.
+///
+/// # Errors
+/// From the operating system.
+pub(super) async fn dial(
+    worker: &Rc<Worker>,
+    host: &Host,
+    peer: Option<SocketAddr>,
+) -> Result<Stream, Error> {
+    let socket = match host {
+        Host::Tcp { name, port } => {
+            let stream = match peer {
+                Some(address) => TcpStream::connect(address).await?,
+                None => TcpStream::connect((name.as_str(), *port)).await?,
+            };
+            stream.set_nodelay(true)?;
+            let std = stream.into_std()?;
+            tune(&std, &worker.shared.config.load().settings)?;
+            Socket::Tcp(TcpStream::from_std(std)?)
+        }
+        Host::Unix { dir, port } => {
+            let path = Path::new(dir).join(format!(".s.PGSQL.{port}"));
+            Socket::Unix(UnixStream::connect(path).await?)
+        }
+    };
+    Ok(Stream::Plain(socket))
+}
+
+pub(super) async fn ask_for_tls(stream: &mut Stream) -> Result<bool, Error> {
+    let mut packet = Vec::new();
+    encode::ssl_request(&mut packet);
+    stream.write_all(&packet).await?;
+    let mut answer = Vec::new();
+    // One byte, not more: what follows belongs to the handshake.
+    stream.read_some(&mut answer, 1).await?;
+    match answer[0] {
+        b'S' => Ok(true),
+        b'N' => Ok(false),
+        other => Err(Error::Unexpected(other)),
+    }
+}
+
+/// Asks for TLS and does the handshake, with the database's sslmode; for cancel requests.
+///
+/// # Errors
+/// When the server does not speak TLS, or the handshake fails.
+pub(super) async fn encrypt(
+    worker: &Rc<Worker>,
+    mut stream: Stream,
+    host: &Host,
+    database: &str,
+) -> Result<(Stream, Option<Vec<u8>>), Error> {
+    if !ask_for_tls(&mut stream).await? {
+        return Err(Error::NoTls);
+    }
+    let sslmode = {
+        let config = worker.shared.config.load();
+        let own = config
+            .database(database)
+            .and_then(|entry| entry.server_tls_sslmode);
+        own.unwrap_or(config.settings.server_tls_sslmode)
+    };
+    encrypt_with(worker, stream, host, sslmode).await
+}
+
+pub(super) async fn encrypt_with(
+    worker: &Rc<Worker>,
+    stream: Stream,
+    host: &Host,
+    sslmode: SslMode,
+) -> Result<(Stream, Option<Vec<u8>>), Error> {
+    let Stream::Plain(socket) = stream else {
+        return Ok((stream, None));
+    };
+    let name = match host {
+        Host::Tcp { name, .. } => name.as_str(),
+        Host::Unix { .. } => "",
+    };
+    let tls = worker.shared.tls.load_full();
+    let encrypted = tls.connect(sslmode, socket, name).await?;
+    let certificate = peer_certificate(&encrypted);
+    Ok((Stream::Tls(Box::new(encrypted.into())), certificate))
+}

@@ -1,0 +1,140 @@
+//! Where a client's lease begins and where it ends.
+
+use std::rc::Rc;
+use std::task::Context;
+use std::time::Instant;
+
+use pgweir_pool::{Kind, PoolId, Refusal};
+use pgweir_session::{Batch, Rules};
+
+use super::{End, Link, Relay, server_lost};
+use crate::client::{ClientState, Grant};
+use crate::giveback;
+use crate::lease::Leased;
+use crate::reading::{Scratch, is_alive, put_in_front};
+use crate::server::ServerState;
+use crate::worker::{Taken, Worker};
+
+impl Relay {
+    /// Looks whether what the client waits for has come.
+    pub(super) fn look_at_grant(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        scratch: &mut Scratch,
+    ) -> Result<(), End> {
+        let worker = Rc::clone(&self.worker);
+        while let Some(grant) = self.client.grant.take() {
+            let leased = match grant {
+                Grant::Lease(leased) => Some(leased),
+                // Given back by being dropped; only replication asks for one.
+                Grant::Slot(_) => None,
+                Grant::Again | Grant::Refused(Refusal::Removed) => self.ask(now)?,
+                Grant::Refused(why) => return Err(End::NoServer(why)),
+            };
+            let Some(leased) = leased else { continue };
+            let limits = worker.limits();
+            let rules = limits.rules(&worker.shared.statements);
+            scratch.to_server.clear();
+            self.attach(leased, cx, now, &rules, &mut scratch.to_server)?;
+            self.judge_held = true;
+            if self.is_served() {
+                // The request that waits goes out in the same write as what attaching asks for.
+                self.judge_held = false;
+                put_in_front(&self.held, &mut scratch.buffer);
+                self.judge(cx, now, scratch, self.held.len())?;
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Asks for a server connection; nothing: it will come as a grant.
+    pub(super) fn ask(&mut self, now: Instant) -> Result<Option<Box<Leased>>, End> {
+        let worker = Rc::clone(&self.worker);
+        let mut taken = worker.take(self.pool, &self.client, now);
+        if matches!(taken, Taken::Refused(Refusal::Removed))
+            && let Some(successor) = self.successor()
+        {
+            self.pool = successor;
+            taken = worker.take(successor, &self.client, now);
+        }
+        match taken {
+            Taken::Lease(leased) => Ok(Some(leased)),
+            Taken::Waiting => Ok(None),
+            Taken::Refused(why) => Err(End::NoServer(why)),
+        }
+    }
+
+    /// The pool that has taken the place of one that is gone: a reload has sent the database
+    /// elsewhere, or nobody had used it for long.
+    fn successor(&self) -> Option<PoolId> {
+        let login = self.client.login.borrow().clone()?;
+        let shared = &self.worker.shared;
+        shared.pool(&login.database, &login.user, Kind::Normal)
+    }
+
+    /// A lease begins. The connection may turn out to be dead, or in need of a check: then the
+    /// client goes on waiting.
+    pub(super) fn attach(
+        &mut self,
+        mut leased: Box<Leased>,
+        cx: &mut Context<'_>,
+        now: Instant,
+        rules: &Rules<'_>,
+        to_server: &mut Batch,
+    ) -> Result<(), End> {
+        if matches!(self.link, Link::Waiting) {
+            self.stats
+                .waited(now.saturating_duration_since(self.client.since.get()));
+        }
+        if leased.check() && worker_checks(&self.worker) {
+            giveback::check(&self.worker, leased, self.client.client_id());
+            self.client.enter(ClientState::Waiting, now);
+            self.link = Link::Waiting;
+            return Ok(());
+        }
+        if !is_alive(&mut leased.conn, cx) {
+            // It died while it was idle: nothing has been asked of it, so the next one will do.
+            self.worker.discard(*leased, "server conn crashed?", now);
+            self.link = Link::Waiting;
+            *self.client.grant.borrow_mut() = Some(Grant::Again);
+            cx.waker().wake_by_ref();
+            return Ok(());
+        }
+        leased.checked();
+        let shared = leased.shared();
+        shared.state.set(ServerState::Active);
+        shared.link.set(Some(self.client.id));
+        shared.request_time.set(now);
+        *self.client.link.borrow_mut() = Some(Rc::clone(shared));
+        self.stats.assigned();
+        self.hold_back = self
+            .session
+            .attach(&mut leased.conn.session, rules, to_server);
+        if self.hold_back {
+            let conn = &mut leased.conn;
+            conn.backlog
+                .write(cx, &mut conn.stream, to_server, &[])
+                .map_err(server_lost)?;
+            to_server.clear();
+        }
+        self.link = Link::Leased(leased);
+        Ok(())
+    }
+
+    /// The lease ends at a boundary.
+    pub(super) fn let_go(&mut self, now: Instant) {
+        if let Link::Leased(leased) = std::mem::replace(&mut self.link, Link::None) {
+            *self.client.link.borrow_mut() = None;
+            self.client.prepared.set(self.session.prepared() as u32);
+            self.client.enter(ClientState::Idle, now);
+            giveback::after_transaction(&self.worker, leased, now);
+        }
+    }
+}
+
+/// Whether connections that idled for long are checked at all.
+fn worker_checks(worker: &Worker) -> bool {
+    worker.limits().check_query.is_some()
+}

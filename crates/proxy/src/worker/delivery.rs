@@ -1,0 +1,162 @@
+//! Connections on their way to the clients that get them, here and on other workers.
+
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use pgweir_pool::{ClientId, Kind, Lease, Refusal, Release, Ticket, WorkerId};
+
+use super::Worker;
+use crate::client::{ClientShared, Grant};
+use crate::lease::Leased;
+use crate::mail::Mail;
+use crate::place::Place;
+use crate::reading;
+use crate::server::{Parcel, ServerConn};
+
+impl Worker {
+    /// Sends a connection that lies here to a client of another worker.
+    pub fn send_off(&self, client: ClientId, ticket: Option<Ticket>, lease: Lease) {
+        let conn = self.idle.borrow_mut().remove(&lease.conn());
+        match conn {
+            Some(conn) => self.ship(client, ticket, lease, conn),
+            None => {
+                let to = Place::of(client).worker;
+                self.shared.mail(
+                    to,
+                    Mail::Arrive {
+                        client,
+                        ticket,
+                        lease,
+                        parcel: None,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Sends a connection to a client of another worker.
+    pub(super) fn ship(
+        &self,
+        client: ClientId,
+        ticket: Option<Ticket>,
+        lease: Lease,
+        conn: ServerConn,
+    ) {
+        self.servers.borrow_mut().remove(&conn.conn());
+        let mut conn = conn;
+        // Looked at here: the other worker's runtime knows nothing of the socket at first.
+        let mut cx = Context::from_waker(Waker::noop());
+        let alive = reading::is_alive(&mut conn, &mut cx);
+        let parcel = if alive {
+            conn.pack().ok().map(Box::new)
+        } else {
+            None
+        };
+        let to = Place::of(client).worker;
+        self.shared.mail(
+            to,
+            Mail::Arrive {
+                client,
+                ticket,
+                lease,
+                parcel,
+            },
+        );
+    }
+
+    /// A connection has come from another worker.
+    pub fn arrive(
+        &self,
+        client: ClientId,
+        ticket: Option<Ticket>,
+        lease: Lease,
+        parcel: Option<Box<Parcel>>,
+    ) {
+        match parcel.map(|parcel| parcel.unpack()) {
+            Some(Ok(conn)) => {
+                self.servers
+                    .borrow_mut()
+                    .insert(conn.conn(), Rc::clone(&conn.shared));
+                self.deliver(client, ticket, Leased::new(conn, self.guard(lease)));
+            }
+            _ => {
+                // Lost on the way: the slot is free again, and the client asks once more.
+                let lost = Release::Close("lost");
+                self.pools(|pools| pools.release(lease, lost, Instant::now()));
+                self.retry(client);
+            }
+        }
+    }
+
+    /// Has a client that waited for a lost connection ask again.
+    fn retry(&self, client: ClientId) {
+        if let Some(client) = self.client(client) {
+            client.ticket.set(None);
+            *client.grant.borrow_mut() = Some(Grant::Again);
+            client.wake();
+        }
+    }
+
+    /// Gives a connection to a client of this worker.
+    pub(super) fn deliver(&self, client: ClientId, ticket: Option<Ticket>, leased: Leased) {
+        if let Some(client) = self.client(client)
+            && client.awaits(ticket)
+        {
+            client.ticket.set(None);
+            client.grant.replace(Some(Grant::Lease(Box::new(leased))));
+            client.wake();
+            return;
+        }
+        // The client has left meanwhile.
+        self.give_back(leased, Instant::now());
+    }
+
+    /// Whether a lease is for a connection that the client opens itself.
+    pub(super) fn is_slot(&self, lease: &Lease) -> bool {
+        self.shared.pools.lock().key(lease.pool()).kind == Kind::Dedicated
+    }
+
+    /// Gives a client the slot of a connection that it opens itself.
+    pub fn deliver_slot(&self, client: ClientId, to: WorkerId, ticket: Ticket, lease: Lease) {
+        if to != self.id {
+            let mail = Mail::Slot {
+                client,
+                ticket,
+                lease,
+            };
+            self.shared.mail(to, mail);
+            return;
+        }
+        let guard = self.guard(lease);
+        if let Some(client) = self.client(client)
+            && client.awaits(Some(ticket))
+        {
+            client.ticket.set(None);
+            client.grant.replace(Some(Grant::Slot(guard)));
+            client.wake();
+        }
+        // Otherwise the client has left meanwhile, and the guard gives the slot back.
+    }
+
+    /// Tells a client that waits that there will be nothing.
+    pub fn refuse(&self, client: ClientId, ticket: Ticket, why: Refusal) {
+        if let Some(client) = self.client(client)
+            && client.awaits(Some(ticket))
+        {
+            client.ticket.set(None);
+            *client.grant.borrow_mut() = Some(Grant::Refused(why));
+            client.wake();
+        }
+    }
+
+    /// The client stops waiting, or goes: what was granted to it goes back.
+    pub fn leave(&self, client: &ClientShared, now: Instant) {
+        if let Some(ticket) = client.ticket.take() {
+            self.pools(|pools| pools.leave(ticket, now));
+        }
+        if let Some(Grant::Lease(leased)) = client.grant.take() {
+            self.give_back(*leased, now);
+        }
+    }
+}

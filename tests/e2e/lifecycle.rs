@@ -307,6 +307,32 @@ fn check_names_every_mistake() {
 }
 
 #[test]
+fn check_names_the_line_of_a_file_that_is_wrong() {
+    let room = Room::new("check-files");
+    let file = room.join("bad.toml");
+    let users = room.join("users.txt");
+    fs::write(&users, "\"app\" \"secret\"\nnonsense\n").unwrap();
+    let text = format!(
+        "[pgweir]\nauth_file = {users:?}\nclient_tls_sslmode = \"require\"\nclient_tls_key_file = {file:?}\n\
+         client_tls_cert_file = \"/nowhere/server.crt\"\nserver_tls_ca_file = {file:?}\n\n[databases.shop]\nhosts = [\"db\"]\n"
+    );
+    fs::write(&file, text).unwrap();
+    let outcome = Outcome::of(Command::new(Pooler::program()).arg("check").arg(&file), "");
+    assert!(!outcome.success);
+    let said: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(said.len(), 3, "{said:#?}");
+    for (said, (line, expected)) in said.iter().zip([
+        (2, "auth_file: "),
+        (5, "client_tls_cert_file: /nowhere/server.crt: "),
+        (6, "server_tls_ca_file: "),
+    ]) {
+        let place = format!("bad.toml:{line}: {expected}");
+        assert!(said.contains(&place), "{place}\n{said}");
+    }
+    assert!(said[0].contains("users.txt:2: "), "{}", said[0]);
+}
+
+#[test]
 fn check_is_content() {
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../config");
     let room = Room::new("check");

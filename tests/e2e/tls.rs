@@ -1,7 +1,10 @@
 //! TLS on both sides.
 
 use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::OnceLock;
+use std::thread;
 
 use pgweir_tests::{
     Cluster, Config, Major, Options, Pooler, Target, Wire, cases, certificates, eventually,
@@ -13,6 +16,7 @@ cases! {
     modes_towards_clients;
     certificates_of_clients;
     modes_towards_servers;
+    prefer_does_without_tls_that_fails;
     channel_binding;
     direct_tls;
     bytes_before_the_handshake;
@@ -146,6 +150,53 @@ fn modes_towards_servers(major: Major) {
     let pooler = Pooler::start(&config);
     let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     assert_eq!(pooler.target(&database).user("other").sql(sql), "t");
+}
+
+/// In front of a server: says that it speaks TLS, and then does not. Without TLS it is the server.
+/// Gives its port; it ends with the test's process.
+fn false_promise(server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            thread::spawn(move || {
+                let mut first = [0; 8];
+                client.read_exact(&mut first).unwrap();
+                if first == [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f] {
+                    client.write_all(b"Sorry, no TLS today").unwrap();
+                    return;
+                }
+                let mut there = TcpStream::connect(("127.0.0.1", server)).unwrap();
+                there.write_all(&first).unwrap();
+                let (mut from, mut to) = (there.try_clone().unwrap(), client.try_clone().unwrap());
+                thread::spawn(move || io::copy(&mut from, &mut to));
+                let _ = io::copy(&mut client, &mut there);
+            });
+        }
+    });
+    port
+}
+
+fn prefer_does_without_tls_that_fails(major: Major) {
+    let cluster = Cluster::shared(major);
+    let host = format!("127.0.0.1:{}", false_promise(cluster.port()));
+    for (mode, works) in [("prefer", true), ("require", false)] {
+        let database = cluster.database();
+        let config = Config::of(cluster, &database)
+            .set("server_tls_sslmode", mode)
+            .set("query_wait_timeout", "20s")
+            .database_set(&database, "hosts", [host.as_str()]);
+        let pooler = Pooler::start(&config);
+        let outcome = pooler.target(&database).psql("SELECT 1");
+        assert_eq!(outcome.success, works, "{mode} {outcome:?}");
+        if !works {
+            assert!(
+                outcome.stderr.contains("TLS handshake failed"),
+                "{outcome:?}"
+            );
+        }
+    }
 }
 
 fn channel_binding(major: Major) {

@@ -54,12 +54,14 @@ fn imports(room: &str) -> Imports {
         imports.entry(module).or_default();
     }
     let modules: BTreeSet<String> = imports.keys().cloned().collect();
+    let re_exports = re_exports(room);
     for file in files() {
         let Some(module) = module_of(room, file) else {
             continue;
         };
         let depth = file.path.components().count() - 3;
-        for used in imported(&file.text, depth) {
+        for used in imported(without_tests(&file.text), depth) {
+            let used = re_exports.get(&used).cloned().unwrap_or(used);
             if used != module && modules.contains(&used) {
                 imports
                     .get_mut(&module)
@@ -83,8 +85,44 @@ fn module_of(room: &str, file: &File) -> Option<String> {
         .then(|| module.to_owned())
 }
 
-/// Modules of the own crate that a text names by `crate::…`, or by `super::…` from a module at
-/// the top. Names that the root re-exports are types and functions, not modules.
+/// A module's own tests may look at everything.
+fn without_tests(text: &str) -> &str {
+    text.split_once("#[cfg(test)]\nmod tests {")
+        .map_or(text, |(code, _)| code)
+}
+
+/// What the root of a crate re-exports, with the module that it comes from: an import of
+/// `crate::Name` is one of that module.
+fn re_exports(room: &str) -> BTreeMap<String, String> {
+    let root = format!("crates/{room}/src/lib.rs");
+    let Some(root) = files()
+        .iter()
+        .find(|file| file.path.to_str() == Some(&root))
+    else {
+        return BTreeMap::new();
+    };
+    let code: Vec<&str> = code_lines(&root.text).map(|(_, line)| line).collect();
+    let code = code.join("\n");
+    let paths = code.split("pub use ").skip(1);
+    let found = paths.filter_map(|path| path.split(';').next());
+    let found = found.filter_map(|path| {
+        let path = path
+            .trim_start_matches("crate::")
+            .trim_start_matches("self::");
+        path.split_once("::")
+    });
+    let mut re_exports = BTreeMap::new();
+    for (module, names) in found {
+        let words = names.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        for name in words.filter(|word| !word.is_empty()) {
+            re_exports.insert(name.to_owned(), module.to_owned());
+        }
+    }
+    re_exports
+}
+
+/// Names at the top of the own crate that a text uses by `crate::…`, or by `super::…` from a module
+/// at the top: modules, and what the root re-exports.
 fn imported(text: &str, depth: usize) -> BTreeSet<String> {
     let code: Vec<&str> = code_lines(text).map(|(_, line)| line).collect();
     let code = code.join("\n");

@@ -41,7 +41,7 @@ pub use crate::mistake::Mistake;
 pub use crate::model::{Config, ShownSetting};
 pub use crate::secret::Secret;
 pub use crate::settings::Settings;
-pub use crate::toml_text::parse;
+pub use crate::toml_text::{line_of, parse};
 pub use crate::url_text::from_url;
 pub use crate::user::User;
 pub use crate::value::size::Size;

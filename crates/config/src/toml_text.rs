@@ -54,6 +54,17 @@ pub fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
     }
 }
 
+/// The line of a key of `[pgweir]`, for what is wrong with a file that it names.
+pub fn line_of(text: &str, key: &str) -> Option<usize> {
+    let lines = Lines::of(text);
+    let (root, _) = DeTable::parse_recoverable(text);
+    let DeValue::Table(settings) = root.get_ref().get("pgweir")?.get_ref() else {
+        return None;
+    };
+    let (found, _) = settings.get_key_value(key)?;
+    lines.at(found)
+}
+
 struct Reader<'a> {
     lines: &'a Lines,
     document: Document,

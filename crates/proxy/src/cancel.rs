@@ -17,8 +17,10 @@ use tokio::sync::oneshot;
 use crate::client::ClientShared;
 use crate::connect::cancel_request;
 use crate::giveback;
+use crate::lease::Leased;
 use crate::mail::Mail;
 use crate::place::Place;
+use crate::server::ServerShared;
 use crate::worker::Worker;
 
 /// Length of the secret for clients of protocol 3.2; older ones get the first four bytes.
@@ -80,17 +82,46 @@ pub fn pass_on(worker: &Rc<Worker>, place: Place, key: &[u8], done: oneshot::Sen
     let Some(server) = client.link.borrow().clone() else {
         return;
     };
-    server.cancels.set(server.cancels.get() + 1);
     server.was_cancelled.set(true);
-    let worker = Rc::clone(worker);
+    let under_way = UnderWay::new(Rc::clone(worker), server);
     tokio::task::spawn_local(async move {
-        cancel_request::send(&worker, &server.facts).await;
+        cancel_request::send(&under_way.worker, &under_way.server.facts).await;
         drop(done);
-        server.cancels.set(server.cancels.get() - 1);
-        if server.cancels.get() == 0
-            && let Some(leased) = worker.unpark(server.facts.conn)
-        {
+        let worker = Rc::clone(&under_way.worker);
+        if let Some(leased) = under_way.through() {
             giveback::unpark(&worker, leased);
         }
     });
+}
+
+/// A request on its way to a connection, which is kept from others until it is through.
+struct UnderWay {
+    worker: Rc<Worker>,
+    server: Rc<ServerShared>,
+}
+
+impl UnderWay {
+    fn new(worker: Rc<Worker>, server: Rc<ServerShared>) -> Self {
+        server.cancels.set(server.cancels.get() + 1);
+        Self { worker, server }
+    }
+
+    /// It is through: the connection, if it was parked and this was the last.
+    fn through(self) -> Option<Box<Leased>> {
+        if self.server.cancels.get() > 1 {
+            return None;
+        }
+        self.worker.unpark(self.server.facts.conn)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let others = self.server.cancels.get() - 1;
+        self.server.cancels.set(others);
+        if others == 0 {
+            // Still parked if the task has died: nobody knows what became of the request.
+            drop(self.worker.unpark(self.server.facts.conn));
+        }
+    }
 }

@@ -23,6 +23,7 @@ use self::dial::{ask_for_tls, dial, encrypt_with};
 use self::login::{Reader, Welcome, authenticate, welcome};
 use crate::ask::ask;
 use crate::limits::or_for_ever;
+use crate::mail::Mail;
 use crate::server::{ServerConn, ServerFacts};
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -86,6 +87,22 @@ impl Error {
     }
 }
 
+impl Error {
+    /// With what to try once more after this failure, as libpq does for `prefer` and `allow`: the
+    /// server does not take this user over such a connection, or its TLS cannot be used.
+    fn other_way(&self, configured: SslMode, tried: SslMode) -> Option<SslMode> {
+        // 28000: pg_hba.conf has no line for it, or one that rejects.
+        let not_so = matches!(self, Self::Refused { sqlstate, .. } if sqlstate == "28000");
+        match (configured, tried) {
+            (SslMode::Allow, SslMode::Disable) if not_so => Some(SslMode::Require),
+            (SslMode::Prefer, SslMode::Prefer) if not_so || matches!(self, Self::Tls(_)) => {
+                Some(SslMode::Disable)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What the pool is told of a failure, with the server's SQLSTATE in front if it gave one.
 fn cause(error: &Error) -> Arc<str> {
     match error {
@@ -96,11 +113,22 @@ fn cause(error: &Error) -> Arc<str> {
 
 /// Opens the connection that a permit allows, in the background.
 pub fn start(worker: &Rc<Worker>, permit: Permit) {
-    let worker = Rc::clone(worker);
+    let attempt = Attempt {
+        worker: Rc::clone(worker),
+        permit: Some(permit),
+    };
     tokio::task::spawn_local(async move {
+        let worker = Rc::clone(&attempt.worker);
         let limits = worker.limits();
-        // The permit is answered whatever happens to the attempt.
-        let opened = tokio::time::timeout(limits.connect_timeout, open(&worker, &permit)).await;
+        let opened = match &attempt.permit {
+            Some(permit) => {
+                tokio::time::timeout(limits.connect_timeout, open(&worker, permit)).await
+            }
+            None => return,
+        };
+        let Some(permit) = attempt.answer() else {
+            return;
+        };
         let now = Instant::now();
         match opened.unwrap_or(Err(Error::Timeout)) {
             Ok(conn) => {
@@ -114,6 +142,29 @@ pub fn start(worker: &Rc<Worker>, permit: Permit) {
             }
         }
     });
+}
+
+/// A permit in a task's hands: it is answered whatever happens to the task.
+struct Attempt {
+    worker: Rc<Worker>,
+    /// Invariant: `Some` until somebody else answers for it.
+    permit: Option<Permit>,
+}
+
+impl Attempt {
+    /// The permit, for who answers it.
+    fn answer(mut self) -> Option<Permit> {
+        self.permit.take()
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.worker.shared.send_back(Mail::Open(permit));
+            self.worker.shared.mail(self.worker.id, Mail::Settle);
+        }
+    }
 }
 
 /// What a login needs to know.
@@ -235,26 +286,28 @@ async fn log_in_as(
     host: &Host,
     extra: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<ServerConn, Error> {
-    let first = if target.sslmode == SslMode::Allow {
-        SslMode::Disable
-    } else {
-        target.sslmode
+    // libpq's "allow" is plain first, then TLS.
+    let mut sslmode = match target.sslmode {
+        SslMode::Allow => SslMode::Disable,
+        other => other,
     };
-    let attempt = |sslmode, version| try_log_in(worker, target, host, extra, sslmode, version);
-    let mut result = attempt(first, startup::PROTOCOL_3_2).await;
-    // libpq's "allow": plain first, then TLS. A server too old to negotiate refuses 3.2 outright.
-    match &result {
-        Err(Error::Refused { .. }) if target.sslmode == SslMode::Allow => {
-            result = attempt(SslMode::Require, startup::PROTOCOL_3_2).await;
+    let mut version = startup::PROTOCOL_3_2;
+    let (stream, peer, welcome) = loop {
+        match try_log_in(worker, target, host, extra, sslmode, version).await {
+            // A server too old to negotiate refuses 3.2 outright.
+            Err(Error::Refused { message, .. })
+                if version == startup::PROTOCOL_3_2
+                    && message.starts_with("unsupported frontend protocol") =>
+            {
+                version = startup::PROTOCOL_3_0;
+            }
+            Err(error) => match error.other_way(target.sslmode, sslmode) {
+                Some(other) => sslmode = other,
+                None => return Err(error),
+            },
+            Ok(logged_in) => break logged_in,
         }
-        Err(Error::Refused { message, .. })
-            if message.starts_with("unsupported frontend protocol") =>
-        {
-            result = attempt(first, startup::PROTOCOL_3_0).await;
-        }
-        _ => {}
-    }
-    let (stream, peer, welcome) = result?;
+    };
     let local = stream.local_addr();
     let facts = ServerFacts {
         conn,
@@ -311,4 +364,36 @@ async fn try_log_in(
     authenticate(&mut reader, login).await?;
     let welcome = welcome(&mut reader).await?;
     Ok((reader.stream, peer, welcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_way_is_libpqs() {
+        use SslMode::{Allow, Disable, Prefer, Require, VerifyCa};
+        let refused = |sqlstate: &str| Error::Refused {
+            sqlstate: sqlstate.to_owned(),
+            message: String::new(),
+        };
+        let handshake = || Error::Tls(crate::tls::Error::Alpn);
+        for (configured, tried, error, expected) in [
+            (Allow, Disable, refused("28000"), Some(Require)),
+            (Allow, Disable, refused("28P01"), None),
+            (Allow, Require, refused("28000"), None),
+            (Allow, Require, handshake(), None),
+            (Prefer, Prefer, refused("28000"), Some(Disable)),
+            (Prefer, Prefer, refused("3D000"), None),
+            (Prefer, Prefer, handshake(), Some(Disable)),
+            (Prefer, Disable, refused("28000"), None),
+            (Require, Require, handshake(), None),
+            (Require, Require, refused("28000"), None),
+            (VerifyCa, VerifyCa, handshake(), None),
+            (Disable, Disable, refused("28000"), None),
+        ] {
+            let found = error.other_way(configured, tried);
+            assert_eq!(found, expected, "{configured} {tried} {error:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pgweir_config::Config;
+use pgweir_config::{Config, Mistake};
 use pgweir_pool::{PoolKey, WorkerId};
 
 use crate::limits;
@@ -23,36 +23,39 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads and checks it.
-    ///
-    /// # Errors
-    /// One line for each mistake, with file and line.
-    pub fn read(&self) -> Result<Config, Vec<String>> {
+    /// Reads and checks it; gives its text too, if it is one.
+    fn read(&self) -> Result<(Config, Option<String>), Vec<String>> {
         match self {
             Self::Url(url) => {
-                pgweir_config::from_url(url).map_err(|mistake| vec![mistake.to_string()])
+                let config = pgweir_config::from_url(url);
+                let config = config.map_err(|mistake| vec![self.say(&mistake)])?;
+                Ok((config, None))
             }
             Self::File(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| vec![format!("{}: {error}", path.display())])?;
-                pgweir_config::parse(&text).map_err(|mistakes| {
-                    mistakes
-                        .iter()
-                        .map(|mistake| match mistake.line {
-                            Some(line) => {
-                                format!("{}:{line}: {}", path.display(), Unlined(mistake))
-                            }
-                            None => format!("{}: {}", path.display(), Unlined(mistake)),
-                        })
-                        .collect()
-                })
+                let config = pgweir_config::parse(&text).map_err(|mistakes| {
+                    mistakes.iter().map(|it| self.say(it)).collect::<Vec<_>>()
+                })?;
+                Ok((config, Some(text)))
             }
+        }
+    }
+
+    /// One line about a mistake, with file and line.
+    fn say(&self, mistake: &Mistake) -> String {
+        match (self, mistake.line) {
+            (Self::File(path), Some(line)) => {
+                format!("{}:{line}: {}", path.display(), Unlined(mistake))
+            }
+            (Self::File(path), None) => format!("{}: {}", path.display(), Unlined(mistake)),
+            (Self::Url(_), _) => mistake.to_string(),
         }
     }
 }
 
 /// A mistake without its line, which stands in front already.
-struct Unlined<'a>(&'a pgweir_config::Mistake);
+struct Unlined<'a>(&'a Mistake);
 
 impl std::fmt::Display for Unlined<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -79,20 +82,31 @@ pub struct Loaded {
 /// # Errors
 /// One line for each mistake.
 pub fn load(source: &Source) -> Result<Loaded, Vec<String>> {
-    let config = source.read()?;
+    let (config, text) = source.read()?;
     let mut mistakes = Vec::new();
     let users = users::read(&config, &mut mistakes);
     let tls = match Tls::load(&config.settings) {
         Ok(tls) => Some(tls),
-        Err(errors) => {
-            mistakes.extend(errors.iter().map(ToString::to_string));
+        Err(misfits) => {
+            mistakes.extend(misfits.iter().map(|misfit| Mistake {
+                line: None,
+                key: misfit.key.to_owned(),
+                message: misfit.error.to_string(),
+            }));
             None
         }
     };
-    match tls {
-        Some(tls) if mistakes.is_empty() => Ok(Loaded { config, users, tls }),
-        _ => Err(mistakes),
+    if let Some(tls) = tls
+        && mistakes.is_empty()
+    {
+        return Ok(Loaded { config, users, tls });
     }
+    for mistake in &mut mistakes {
+        let text = text.as_deref().unwrap_or_default();
+        mistake.line = pgweir_config::line_of(text, &mistake.key);
+    }
+    mistakes.sort_by_key(|mistake| mistake.line);
+    Err(mistakes.iter().map(|mistake| source.say(mistake)).collect())
 }
 
 /// Puts a configuration in force in the place of the old one: all of it, or, if anything in it is

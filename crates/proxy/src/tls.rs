@@ -52,8 +52,8 @@ impl Tls {
     /// Reads the files that the settings name.
     ///
     /// # Errors
-    /// The mistakes of both sides, with the files that they are in.
-    pub fn load(settings: &Settings) -> Result<Self, Vec<Error>> {
+    /// The mistakes of both sides, with the settings and files that they are in.
+    pub fn load(settings: &Settings) -> Result<Self, Vec<Misfit>> {
         let client_mode = settings.client_tls_sslmode;
         let acceptor = match client_mode {
             SslMode::Disable => Ok(None),
@@ -131,77 +131,126 @@ pub fn peer_certificate<S>(stream: &client::TlsStream<S>) -> Option<Vec<u8>> {
     shown.first().map(|certificate| certificate.to_vec())
 }
 
-fn acceptor(settings: &Settings) -> Result<Acceptor, Vec<Error>> {
-    let mut files = Files::default();
-    let certificate = files.read(Part::Certificate, &settings.client_tls_cert_file);
-    let key = files.read(Part::Key, &settings.client_tls_key_file);
-    let authorities = files.read(Part::Authorities, &settings.client_tls_ca_file);
-    if !files.errors.is_empty() {
-        return Err(files.errors);
+/// Something wrong with a file, or with what the settings say together.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {error}")]
+pub struct Misfit {
+    /// The setting that it is about.
+    pub key: &'static str,
+    /// What it is.
+    pub error: Error,
+}
+
+fn acceptor(settings: &Settings) -> Result<Acceptor, Vec<Misfit>> {
+    let mut files = Files::of("client_tls_sslmode");
+    let certificate = files.read(
+        Part::Certificate,
+        "client_tls_cert_file",
+        &settings.client_tls_cert_file,
+    );
+    let key = files.read(
+        Part::Key,
+        "client_tls_key_file",
+        &settings.client_tls_key_file,
+    );
+    let authorities = files.read(
+        Part::Authorities,
+        "client_tls_ca_file",
+        &settings.client_tls_ca_file,
+    );
+    if !files.misfits.is_empty() {
+        return Err(files.misfits);
     }
     let (Some(certificate), Some(key)) = (certificate, key) else {
-        return Err(vec![Error::Settings(
-            "client_tls_sslmode needs client_tls_cert_file and client_tls_key_file",
-        )]);
+        let error = "client_tls_sslmode needs client_tls_cert_file and client_tls_key_file";
+        return Err(vec![files.misfit(Error::Settings(error))]);
     };
     let mode = settings.client_tls_sslmode;
     let protocols = settings.client_tls_protocols;
     Acceptor::new(mode, &certificate, &key, authorities.as_deref(), protocols)
-        .map_err(|error| vec![files.name(error)])
+        .map_err(|error| vec![files.misfit(error)])
 }
 
-fn connector(settings: &Settings) -> Result<Connector, Vec<Error>> {
-    let mut files = Files::default();
-    let certificate = files.read(Part::Certificate, &settings.server_tls_cert_file);
-    let key = files.read(Part::Key, &settings.server_tls_key_file);
-    let authorities = files.read(Part::Authorities, &settings.server_tls_ca_file);
-    if !files.errors.is_empty() {
-        return Err(files.errors);
+fn connector(settings: &Settings) -> Result<Connector, Vec<Misfit>> {
+    let mut files = Files::of("server_tls_sslmode");
+    let certificate = files.read(
+        Part::Certificate,
+        "server_tls_cert_file",
+        &settings.server_tls_cert_file,
+    );
+    let key = files.read(
+        Part::Key,
+        "server_tls_key_file",
+        &settings.server_tls_key_file,
+    );
+    let authorities = files.read(
+        Part::Authorities,
+        "server_tls_ca_file",
+        &settings.server_tls_ca_file,
+    );
+    if !files.misfits.is_empty() {
+        return Err(files.misfits);
     }
     let identity = match (&certificate, &key) {
         (Some(certificate), Some(key)) => Some((&certificate[..], &key[..])),
         (None, None) => None,
         _ => {
-            return Err(vec![Error::Settings(
-                "server_tls_cert_file and server_tls_key_file go together",
-            )]);
+            let error = "server_tls_cert_file and server_tls_key_file go together";
+            return Err(vec![files.misfit(Error::Settings(error))]);
         }
     };
     let mode = settings.server_tls_sslmode;
-    Connector::new(mode, authorities.as_deref(), identity).map_err(|error| vec![files.name(error)])
+    Connector::new(mode, authorities.as_deref(), identity)
+        .map_err(|error| vec![files.misfit(error)])
 }
 
 /// The files of one side: which part came from where, and those that could not be read.
-#[derive(Default)]
 struct Files {
-    paths: Vec<(Part, PathBuf)>,
-    errors: Vec<Error>,
+    /// The setting that they are there for.
+    mode: &'static str,
+    parts: Vec<(Part, &'static str, PathBuf)>,
+    misfits: Vec<Misfit>,
 }
 
 impl Files {
-    fn read(&mut self, part: Part, path: &Option<PathBuf>) -> Option<Vec<u8>> {
+    fn of(mode: &'static str) -> Self {
+        Self {
+            mode,
+            parts: Vec::new(),
+            misfits: Vec::new(),
+        }
+    }
+
+    fn read(&mut self, part: Part, key: &'static str, path: &Option<PathBuf>) -> Option<Vec<u8>> {
         let path = path.as_ref()?;
-        self.paths.push((part, path.clone()));
+        self.parts.push((part, key, path.clone()));
         match files::read(path) {
             Ok(text) => Some(text),
             Err(error) => {
-                self.errors.push(error);
+                self.misfits.push(Misfit { key, error });
                 None
             }
         }
     }
 
-    /// Puts the file's name in the place of the part's.
-    fn name(&self, error: Error) -> Error {
+    /// Names the setting, and the file in the place of the part.
+    fn misfit(&self, error: Error) -> Misfit {
+        let key = self.mode;
         let Error::Part { part, flaw } = error else {
-            return error;
+            return Misfit { key, error };
         };
-        match self.paths.iter().find(|(other, _)| *other == part) {
-            Some((_, path)) => Error::File {
-                path: path.clone(),
-                flaw,
+        match self.parts.iter().find(|(other, ..)| *other == part) {
+            Some((_, key, path)) => Misfit {
+                key,
+                error: Error::File {
+                    path: path.clone(),
+                    flaw,
+                },
             },
-            None => Error::Part { part, flaw },
+            None => Misfit {
+                key,
+                error: Error::Part { part, flaw },
+            },
         }
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use pgweir_auth::Secret;
-use pgweir_config::Config;
+use pgweir_config::{Config, Mistake};
 
 /// Secrets of the users, from the configuration and `auth_file`.
 pub type Users = HashMap<String, Arc<Secret>>;
 
 /// Reads the users of a configuration; what is wrong goes to `mistakes`.
-pub fn read(config: &Config, mistakes: &mut Vec<String>) -> Users {
+pub fn read(config: &Config, mistakes: &mut Vec<Mistake>) -> Users {
     let mut users = Users::default();
     if let Some(path) = &config.settings.auth_file {
         match read_userlist(path) {
@@ -19,7 +19,11 @@ pub fn read(config: &Config, mistakes: &mut Vec<String>) -> Users {
                 list.into_iter()
                     .map(|(name, secret)| (name, Arc::new(secret))),
             ),
-            Err(mistake) => mistakes.push(mistake),
+            Err(message) => mistakes.push(Mistake {
+                line: None,
+                key: "auth_file".to_owned(),
+                message,
+            }),
         }
     }
     for (name, user) in &config.users {
@@ -31,8 +35,8 @@ pub fn read(config: &Config, mistakes: &mut Vec<String>) -> Users {
 }
 
 fn read_userlist(path: &Path) -> Result<Vec<(String, Secret)>, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("auth_file {}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     pgweir_auth::userlist::parse(&text)
         .map_err(|error| format!("{}:{}: {}", path.display(), error.line, error.what))
 }

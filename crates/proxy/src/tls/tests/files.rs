@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::recipes::{Authority, Made, of_the_manual, openssl_key, params, self_signed};
 use super::settings;
-use crate::tls::Tls;
+use crate::tls::{Misfit, Tls};
 
 /// Writes files, and loads the settings that name them: `DIR` stands for where they are.
 fn load(files: &[(&str, &str)], lines: &str) -> Result<Tls, Vec<String>> {
@@ -14,9 +14,9 @@ fn load(files: &[(&str, &str)], lines: &str) -> Result<Tls, Vec<String>> {
     }
     let path = |dir: &Path| dir.display().to_string();
     let settings = settings(&lines.replace("DIR", &path(dir.path())));
-    Tls::load(&settings).map_err(|errors| {
-        let text = |error: &crate::tls::Error| error.to_string().replace(&path(dir.path()), "DIR");
-        errors.iter().map(text).collect()
+    Tls::load(&settings).map_err(|misfits| {
+        let text = |misfit: &Misfit| misfit.error.to_string().replace(&path(dir.path()), "DIR");
+        misfits.iter().map(text).collect()
     })
 }
 

@@ -14,6 +14,7 @@
 pub mod batch;
 pub mod client;
 pub mod effects;
+mod frame;
 mod journal;
 pub mod names;
 mod prepare;
@@ -21,14 +22,17 @@ pub mod prepared;
 pub mod replies;
 pub mod reply;
 mod request;
+pub mod rules;
 pub mod server;
 pub mod settings;
 pub mod statement;
+mod unnamed;
 
 pub use batch::Batch;
-pub use client::{Client, Mode, Refusal, Rules, Verdict};
+pub use client::Client;
 pub use effects::Effects;
 pub use replies::Error;
+pub use rules::{Mode, Refusal, Rules, Verdict};
 pub use server::{Counts, Server};
 pub use settings::{Parameters, Settings};
 pub use statement::Statements;

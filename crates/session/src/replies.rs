@@ -6,9 +6,11 @@ use pgweir_wire::{backend, encode, header, tag::backend as tag};
 use crate::batch::Batch;
 use crate::client::Client;
 use crate::effects::{self, Effects};
+use crate::frame::Passing;
 use crate::reply::{Expect, Kind, Skipped, To};
-use crate::server::{Passing, Server};
+use crate::server::Server;
 use crate::settings::{Settings, settable};
+use crate::unnamed::Unnamed;
 
 /// The server did what the protocol does not allow: the connection cannot be used any more.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -229,17 +231,6 @@ impl Server {
         self.inject(to_client);
     }
 
-    /// Makes the replies in front of the queue that the server knows nothing of.
-    pub(crate) fn inject(&mut self, to_client: &mut Batch) {
-        while let Some(entry) = self.replies.pop_own() {
-            match entry.kind {
-                Kind::Parse => to_client.own(encode::parse_complete),
-                Kind::Close => to_client.own(encode::close_complete),
-                _ => {}
-            }
-        }
-    }
-
     fn ready_for_query(
         &mut self,
         body: &[u8],
@@ -417,7 +408,7 @@ impl Server {
         if let Some(client) = client {
             client.skipped(skipped, self);
         } else {
-            self.unnamed.what = crate::server::Unnamed::Foreign;
+            self.unnamed.what = Unnamed::Foreign;
         }
     }
 }
@@ -440,25 +431,4 @@ fn is_unasked(frame: u8) -> bool {
         frame,
         tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE | tag::PARAMETER_STATUS
     )
-}
-
-/// Puts `name` where `text` has the statement name `ours`; `None` when it does not have it.
-pub(crate) fn rename(text: &[u8], ours: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let mut copied = 0;
-    for at in memchr::memmem::find_iter(text, ours) {
-        let end = at + ours.len();
-        // Not the front of a longer number.
-        if text.get(end).is_some_and(u8::is_ascii_digit) {
-            continue;
-        }
-        out.extend_from_slice(&text[copied..at]);
-        out.extend_from_slice(name);
-        copied = end;
-    }
-    if copied == 0 {
-        return None;
-    }
-    out.extend_from_slice(&text[copied..]);
-    Some(out)
 }

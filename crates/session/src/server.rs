@@ -4,61 +4,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use pgweir_wire::{backend::Status, encode, tag::frontend};
+use pgweir_wire::{backend::Status, encode};
 
 use crate::batch::Batch;
 use crate::effects::Effects;
+use crate::frame::Passing;
 use crate::journal::{Before, Journal};
 use crate::prepared::{Have, Prepared};
 use crate::reply::{Expect, Kind, Replies};
-use crate::settings::{Parameters, Settings};
+use crate::settings::{Parameters, Settings, settable};
 use crate::statement::Statement;
-
-/// What the unnamed statement of a server connection is, and what is known about the request that
-/// made it so.
-#[derive(Debug)]
-pub(crate) struct ServerUnnamed {
-    pub(crate) what: Unnamed,
-    /// Number of that request.
-    pub(crate) number: u64,
-    /// Its segment.
-    pub(crate) segment: u64,
-    /// Whether the server had just what the client knew, so that it does not matter if the request
-    /// is skipped: both are then as before.
-    pub(crate) exact: bool,
-}
-
-impl Default for ServerUnnamed {
-    fn default() -> Self {
-        Self {
-            what: Unnamed::None,
-            number: 0,
-            segment: 0,
-            exact: true,
-        }
-    }
-}
-
-/// What the unnamed statement of a server connection is.
-#[derive(Debug, Default)]
-pub(crate) enum Unnamed {
-    /// There is none.
-    #[default]
-    None,
-    /// This one.
-    Known(Arc<Statement>),
-    /// One that is not tracked, or perhaps none.
-    Foreign,
-}
-
-/// A frame of which only the beginning has been seen.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Passing {
-    /// Bytes of it that are still to come. Invariant: 0 between frames.
-    pub(crate) remaining: u64,
-    /// Whether they are handed on or dropped.
-    pub(crate) forward: bool,
-}
+use crate::unnamed::{ServerUnnamed, Unnamed};
 
 /// Requests done since they were last taken.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -277,6 +233,17 @@ impl Server {
         self.pending.push_back(target);
     }
 
+    /// Makes the replies in front of the queue that the server knows nothing of.
+    pub(crate) fn inject(&mut self, to_client: &mut Batch) {
+        while let Some(entry) = self.replies.pop_own() {
+            match entry.kind {
+                Kind::Parse => to_client.own(encode::parse_complete),
+                Kind::Close => to_client.own(encode::close_complete),
+                _ => {}
+            }
+        }
+    }
+
     /// Closes statements beyond the limit. Done between transactions only: Close would also close
     /// the portals made from them.
     pub(crate) fn evict(&mut self, limit: usize, to_server: &mut Batch) {
@@ -393,18 +360,6 @@ impl Server {
 
     /// Whether the server reports changes of a parameter.
     pub(crate) fn reports(&self, name: &[u8]) -> bool {
-        crate::settings::settable(name) && self.base.value(name).is_some()
-    }
-}
-
-/// Tags whose requests belong to the extended protocol and are owed a reply of their own.
-pub(crate) fn extended_kind(tag: u8) -> Option<Kind> {
-    match tag {
-        frontend::PARSE => Some(Kind::Parse),
-        frontend::BIND => Some(Kind::Bind),
-        frontend::DESCRIBE => Some(Kind::Describe),
-        frontend::EXECUTE => Some(Kind::Execute),
-        frontend::CLOSE => Some(Kind::Close),
-        _ => None,
+        settable(name) && self.base.value(name).is_some()
     }
 }

@@ -92,6 +92,11 @@ pub(crate) fn server_name(id: u64) -> Vec<u8> {
     name
 }
 
+/// The name that is sent in the place of one that only looks like ours; no statement has it.
+pub(crate) fn pretender(name: &[u8]) -> Vec<u8> {
+    [name, b" (client)"].concat()
+}
+
 impl Statements {
     /// An empty store; `seed` is random, so that nobody can choose texts whose hashes collide.
     pub fn new(seed: u64) -> Self {

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pgweir_pool::{PoolId, Refusal};
-use pgweir_session::{Client, Mode, Rules, Verdict};
+use pgweir_session::{Client, Goodbye, Mode, Rules, Verdict};
 use pgweir_wire::backend::Status;
 
 use crate::client::{ClientShared, ClientState, Grant, Kill};
@@ -49,6 +49,8 @@ pub enum End {
     NoServer(Refusal),
     /// The server closed the connection.
     ServerLost(Option<io::Error>),
+    /// The same, and the client has been told in the server's own words.
+    ServerEnded,
     /// The server broke the protocol.
     ServerBroke(pgweir_session::Error),
     /// The server refused a setting of the startup packet: body of its ErrorResponse.
@@ -156,6 +158,13 @@ impl Relay {
         let leased = match std::mem::replace(&mut self.link, Link::None) {
             Link::Leased(leased) => Some(leased),
             _ => None,
+        };
+        let told = leased
+            .as_ref()
+            .is_some_and(|leased| leased.conn.session.goodbye() == Goodbye::Heard);
+        let end = match end {
+            End::ServerLost(_) if told => End::ServerEnded,
+            end => end,
         };
         Rest {
             end,

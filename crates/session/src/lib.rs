@@ -33,6 +33,6 @@ pub use client::Client;
 pub use effects::Effects;
 pub use replies::Error;
 pub use rules::{Mode, Refusal, Rules, Verdict};
-pub use server::{Counts, Server};
+pub use server::{Counts, Goodbye, Server};
 pub use settings::{Parameters, Settings};
 pub use statement::Statements;

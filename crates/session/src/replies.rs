@@ -8,7 +8,8 @@ use crate::client::Client;
 use crate::effects::{self, Effects};
 use crate::frame::Passing;
 use crate::reply::{Expect, Kind, Skipped, To};
-use crate::server::Server;
+use crate::rules::Mode;
+use crate::server::{Goodbye, Server};
 use crate::settings::{Settings, settable};
 use crate::unnamed::Unnamed;
 
@@ -361,6 +362,23 @@ impl Server {
         to_client: &mut Batch,
     ) -> Rewritten {
         let forwards = client.is_some() && self.forwards(tag::ERROR_RESPONSE);
+        if let Some(severity) = body.and_then(|body| backend::Fields::new(body).severity())
+            && matches!(severity, b"FATAL" | b"PANIC")
+        {
+            // Between two leases the connection is nobody's, and so is its end.
+            let over = self.at_boundary()
+                && client
+                    .as_deref()
+                    .is_some_and(|client| client.mode() != Mode::Session);
+            self.goodbye = if forwards && !over {
+                Goodbye::Heard
+            } else {
+                Goodbye::Unheard
+            };
+            if over {
+                return Rewritten::Yes;
+            }
+        }
         let front = self.replies.front().copied();
         // What fails at a Sync or a preparation of ours is the client's affair, also if it is gone.
         if front.is_some_and(|entry| entry.to == To::Swallow && entry.kind == Kind::Query) {

@@ -31,6 +31,19 @@ pub struct Counts {
     pub binds: u32,
 }
 
+/// Whether the server has said, in an ErrorResponse that is FATAL or PANIC, that it ends the
+/// connection.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Goodbye {
+    /// It has not.
+    #[default]
+    No,
+    /// It has, and no client was told: nobody had asked for anything, or only we had.
+    Unheard,
+    /// It has, and the client that holds the connection was told in the server's own words.
+    Heard,
+}
+
 /// The state of one server connection after its login.
 #[derive(Debug)]
 pub struct Server {
@@ -67,6 +80,7 @@ pub struct Server {
     pub(crate) segment: u64,
     /// Body of the ErrorResponse to a request of our own.
     pub(crate) own_error: Option<Box<[u8]>>,
+    pub(crate) goodbye: Goodbye,
     pub(crate) counts: Counts,
 }
 
@@ -93,6 +107,7 @@ impl Server {
             unsynced: false,
             segment: 0,
             own_error: None,
+            goodbye: Goodbye::No,
             counts: Counts::default(),
         }
     }
@@ -132,6 +147,11 @@ impl Server {
         self.own_error = None;
     }
 
+    /// Whether the server has said that it ends the connection: then nobody else may get it.
+    pub fn goodbye(&self) -> Goodbye {
+        self.goodbye
+    }
+
     /// Counts since the last call.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
@@ -157,6 +177,7 @@ impl Server {
             && self.passing.remaining == 0
             && self.half_sent == 0
             && !self.left.has(Effects::FOR_GOOD)
+            && self.goodbye == Goodbye::No
     }
 
     /// Whether everything that is owed will come without another word from the client.

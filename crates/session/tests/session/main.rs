@@ -5,6 +5,7 @@
 mod backend;
 mod cases;
 mod desk;
+mod endings;
 mod engine;
 mod fake;
 mod hostile;

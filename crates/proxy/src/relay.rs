@@ -206,6 +206,7 @@ impl Relay {
             if !self.backlog.is_empty() {
                 return Ok(false);
             }
+            self.check_mode()?;
         }
         let Link::Leased(leased) = &mut self.link else {
             return Ok(false);
@@ -239,7 +240,17 @@ impl Relay {
         Ok(true)
     }
 
+    /// In statement mode no transaction may stay open. The client is told so when it has taken
+    /// what comes before; until then it is not read, and neither is the server.
+    fn check_mode(&self) -> Result<(), End> {
+        if self.session.is_refused() && self.backlog.is_empty() {
+            return Err(End::TransactionInStatementMode);
+        }
+        Ok(())
+    }
+
     fn after_replies(&mut self, now: Instant) -> Result<(), End> {
+        self.check_mode()?;
         let Link::Leased(leased) = &mut self.link else {
             return Ok(());
         };
@@ -259,9 +270,6 @@ impl Relay {
                 self.client.enter(ClientState::Idle, now);
             }
         } else if session.status() != Status::Idle {
-            if self.session.mode() == Mode::Statement {
-                return Err(End::TransactionInStatementMode);
-            }
             self.client.enter(ClientState::InTransaction, now);
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The session side of a client: its names, its settings, and where it stands in its own stream.
 
-use pgweir_wire::encode;
+use pgweir_wire::{backend::Status, encode};
 
 use crate::batch::Batch;
 use crate::effects::Verdict;
@@ -45,6 +45,8 @@ pub struct Client {
     pub(crate) startup: Settings,
     /// Whether a server has accepted `startup`.
     verified: bool,
+    /// Whether it has opened a transaction block that its mode does not allow.
+    refused: bool,
     /// Number of leases so far.
     pub(crate) lease: u32,
     pub(crate) bound: Bound,
@@ -64,6 +66,7 @@ impl Client {
             settings: startup.clone(),
             context: startup.planning(),
             startup,
+            refused: false,
             lease: 0,
             bound: Bound::default(),
             passing: Passing::default(),
@@ -88,6 +91,19 @@ impl Client {
     /// Whether no frame of the client is half-way.
     pub fn at_border(&self) -> bool {
         self.passing.remaining == 0
+    }
+
+    /// Whether the client has begun a transaction block, and its mode allows none.
+    ///
+    /// The ReadyForQuery that says so is held back, and all behind it: in its place the client is
+    /// to be told why its connection ends.
+    pub fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// The server says in which state it is ready.
+    pub(crate) fn is_ready(&mut self, status: Status) {
+        self.refused |= self.mode == Mode::Statement && status != Status::Idle;
     }
 
     /// A lease begins: what the server connection needs before the client's first request.

@@ -37,11 +37,33 @@ impl Server {
     /// Takes bytes from the server; says how many it consumed. The rest, less than a frame, is to
     /// be put in front of the next read.
     ///
-    /// `client` is who holds the lease. What it is to receive is added to `to_client`.
+    /// `client` is who holds the lease. What it is to receive is added to `to_client`: nothing more
+    /// once it [is refused](Client::is_refused).
     ///
     /// # Errors
     /// When the server breaks the protocol; nothing may be sent on this connection any more.
     pub fn handle_replies(
+        &mut self,
+        input: &[u8],
+        mut client: Option<&mut Client>,
+        to_client: &mut Batch,
+    ) -> Result<usize, Error> {
+        let is_refused = |client: &Option<&mut Client>| {
+            client.as_deref().is_some_and(|client| client.is_refused())
+        };
+        let mut at = 0;
+        if !is_refused(&client) {
+            at = self.take_replies(input, client.as_deref_mut(), to_client)?;
+        }
+        if is_refused(&client) {
+            at += self.take_replies(&input[at..], None, &mut Batch::new())?;
+        }
+        Ok(at)
+    }
+
+    /// [`Server::handle_replies`] up to the end of the input, or to the ReadyForQuery that shows
+    /// that the client is refused.
+    fn take_replies(
         &mut self,
         input: &[u8],
         mut client: Option<&mut Client>,
@@ -79,11 +101,15 @@ impl Server {
                 } else {
                     None
                 };
-                if self.control(head.tag, body, client.as_deref_mut(), to_client)? == Rewritten::Yes
-                {
-                    // Only a whole frame is ever rewritten.
-                    at += len as usize;
-                    continue;
+                let done = self.control(head.tag, body, client.as_deref_mut(), to_client)?;
+                // Only a whole frame is ever rewritten or held back.
+                match done {
+                    Done::No => {}
+                    Done::Yes => {
+                        at += len as usize;
+                        continue;
+                    }
+                    Done::Refused => return Ok(at + len as usize),
                 }
             }
             let forward = client.is_some() && self.forwards(head.tag);
@@ -148,7 +174,7 @@ impl Server {
         body: Option<&[u8]>,
         client: Option<&mut Client>,
         to_client: &mut Batch,
-    ) -> Result<Rewritten, Error> {
+    ) -> Result<Done, Error> {
         if !is_unasked(frame) && frame != tag::READY_FOR_QUERY {
             self.began = true;
             self.replies.nothing_loose();
@@ -205,7 +231,7 @@ impl Server {
                 });
             }
         }
-        Ok(Rewritten::No)
+        Ok(Done::No)
     }
 
     /// What follows once a control frame has been handed on: the entry that it answers is done.
@@ -235,9 +261,9 @@ impl Server {
     fn ready_for_query(
         &mut self,
         body: &[u8],
-        client: Option<&mut Client>,
+        mut client: Option<&mut Client>,
         to_client: &mut Batch,
-    ) -> Result<Rewritten, Error> {
+    ) -> Result<Done, Error> {
         let loose = self.replies.is_loose();
         let owed = self.replies.front().is_some_and(|entry| match entry.kind {
             Kind::Sync => true,
@@ -252,15 +278,26 @@ impl Server {
         self.reset = false;
         if !owed {
             self.replies.loose_came();
+        }
+        if let Some(client) = client.as_deref_mut() {
+            client.is_ready(self.status);
+        }
+        if client.as_deref().is_some_and(|client| client.is_refused()) {
+            if owed {
+                self.settle(tag::READY_FOR_QUERY, None, &mut Batch::new());
+            }
+            return Ok(Done::Refused);
+        }
+        if !owed {
             if client.is_some() {
                 to_client.own(|out| encode::ready(self.status, out));
             }
-            return Ok(Rewritten::Yes);
+            return Ok(Done::Yes);
         }
         if reset_all && let Some(client) = client {
             client.settings_were_reset(self, to_client);
         }
-        Ok(Rewritten::No)
+        Ok(Done::No)
     }
 
     /// ReadyForQuery has been handed on.
@@ -326,33 +363,33 @@ impl Server {
         body: &[u8],
         client: Option<&mut Client>,
         to_client: &mut Batch,
-    ) -> Result<Rewritten, Error> {
+    ) -> Result<Done, Error> {
         let backend::ParameterStatus { name, value } = backend::parameter_status(body)?;
         if !settable(name) {
-            return Ok(Rewritten::No);
+            return Ok(Done::No);
         }
         let front = self.replies.front();
         let ours = front.is_some_and(|entry| entry.to == To::Swallow);
         if front.is_some_and(|entry| entry.settings) {
-            return Ok(Rewritten::No);
+            return Ok(Done::No);
         }
         self.settings = self.settings.with(name, value, &self.base);
         let Some(client) = client.filter(|_| !ours) else {
-            return Ok(Rewritten::No);
+            return Ok(Done::No);
         };
         // Back at the base, to the server; to the client that is what its startup packet said.
         let is_base = self.reset && self.base.value(name) == Some(value);
         let own = is_base.then(|| client.startup.value(name)).flatten();
         let shown = own.unwrap_or(value).to_vec();
         if client.known(name, &self.base) == Some(&shown) {
-            return Ok(Rewritten::Yes);
+            return Ok(Done::Yes);
         }
         client.told(name, &shown, &self.base);
         if shown == value {
-            return Ok(Rewritten::No);
+            return Ok(Done::No);
         }
         to_client.own(|out| encode::parameter_status(name, &shown, out));
-        Ok(Rewritten::Yes)
+        Ok(Done::Yes)
     }
 
     fn error_response(
@@ -360,7 +397,7 @@ impl Server {
         body: Option<&[u8]>,
         mut client: Option<&mut Client>,
         to_client: &mut Batch,
-    ) -> Rewritten {
+    ) -> Done {
         let forwards = client.is_some() && self.forwards(tag::ERROR_RESPONSE);
         if let Some(severity) = body.and_then(|body| backend::Fields::new(body).severity())
             && matches!(severity, b"FATAL" | b"PANIC")
@@ -376,7 +413,7 @@ impl Server {
                 Goodbye::Unheard
             };
             if over {
-                return Rewritten::Yes;
+                return Done::Yes;
             }
         }
         let front = self.replies.front().copied();
@@ -401,9 +438,9 @@ impl Server {
             && let Some(renamed) = client.rename(body, &front)
         {
             to_client.own(|out| encode::frame(tag::ERROR_RESPONSE, &renamed, out));
-            return Rewritten::Yes;
+            return Done::Yes;
         }
-        Rewritten::No
+        Done::No
     }
 
     fn skipped(
@@ -431,10 +468,15 @@ impl Server {
     }
 }
 
+/// Whether a control frame has been dealt with already.
 #[derive(PartialEq, Eq)]
-enum Rewritten {
-    Yes,
+enum Done {
+    /// It has not: it is handed on, or dropped, as it is.
     No,
+    /// It has: written in another form, or left out.
+    Yes,
+    /// It has, and the client gets nothing more.
+    Refused,
 }
 
 /// Frames that carry data and need no look inside.

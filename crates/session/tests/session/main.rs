@@ -35,6 +35,11 @@ const SESSION: Way = Way {
     mode: Mode::Session,
     ..CALM
 };
+const STATEMENT: Way = Way {
+    mode: Mode::Statement,
+    vanishing: 10,
+    ..CALM
+};
 
 /// Runs random scripts both ways; the seed tells everything about a run.
 fn differential(seed: u64, clients: usize, backends: usize, bursts: usize, way: Way) {
@@ -49,7 +54,7 @@ fn simulation(seed: u64, clients: usize, backends: usize, bursts: usize) {
     let mut rng = Rng::new(seed);
     let scripts = scripts(&mut rng, clients, bursts);
     let way = Way {
-        mode: rng.pick(&[Mode::Transaction, Mode::Transaction, Mode::Session]),
+        mode: rng.pick(&[Mode::Transaction, Mode::Statement, Mode::Session]),
         vanishing: rng.pick(&[0, 10, 50]),
         dying: rng.pick(&[0, 5, 50]),
     };
@@ -84,6 +89,13 @@ proptest! {
     }
 
     #[test]
+    fn s4_in_statement_mode_up_to_the_first_transaction_block(
+        seed: u64, clients in 1..6usize, backends in 1..4usize, bursts in 1..8usize,
+    ) {
+        differential(seed, clients, backends, bursts, STATEMENT);
+    }
+
+    #[test]
     fn s5_clients_that_vanish_leave_nothing(
         seed: u64, clients in 2..6usize, backends in 1..4usize, bursts in 1..8usize,
     ) {
@@ -98,7 +110,7 @@ proptest! {
     }
 }
 
-/// One run by its seed: `SEED=… CLIENTS=… BACKENDS=… BURSTS=… WAY=calm|rough|session|pool`.
+/// One run by its seed: `SEED=… CLIENTS=… BACKENDS=… BURSTS=… WAY=calm|rough|session|statement|pool`.
 #[test]
 #[ignore = "for one seed at a time"]
 fn once() {
@@ -108,6 +120,7 @@ fn once() {
     match std::env::var("WAY").as_deref() {
         Ok("rough") => differential(number("SEED"), clients, backends, bursts, ROUGH),
         Ok("session") => differential(number("SEED"), clients, backends, bursts, SESSION),
+        Ok("statement") => differential(number("SEED"), clients, backends, bursts, STATEMENT),
         Ok("pool") => simulation(number("SEED"), clients, backends, bursts),
         _ => differential(number("SEED"), clients, backends, bursts, CALM),
     }

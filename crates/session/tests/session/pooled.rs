@@ -1,4 +1,4 @@
-//! Clients that share a few backends in transaction mode, by way of the crate under test.
+//! Clients that share a few backends in any mode, by way of the crate under test.
 //!
 //! All bytes are on their way for a random while and arrive cut at random places.
 
@@ -177,7 +177,12 @@ impl<'a> Pooled<'a> {
 
     fn check(&self, number: usize) {
         let peer = &self.peers[number];
-        let expected = &peer.script.answers;
+        let mut expected = &peer.script.answers[..];
+        if self.way.mode == Mode::Statement {
+            expected = up_to_a_block(expected);
+            let refused = peer.client.is_refused();
+            assert!(!refused || expected.len() < peer.script.answers.len());
+        }
         let vanished = peer.vanishes_after.is_some() || peer.lost;
         let seen = &peer.received[..];
         let enough = if vanished {
@@ -365,6 +370,9 @@ impl<'a> Pooled<'a> {
             return self.discard(place);
         }
         let peer = &mut self.peers[number];
+        if peer.client.is_refused() {
+            return self.vanish(number);
+        }
         peer.next_burst();
         if peer.hold_back && !self.backends[place].server.setting_up() {
             peer.hold_back = false;
@@ -465,6 +473,20 @@ impl Peer {
             self.written = 0;
         }
     }
+}
+
+/// What a client of statement mode sees of these answers: all in front of the ReadyForQuery that
+/// tells of an open transaction.
+fn up_to_a_block(answers: &[u8]) -> &[u8] {
+    let mut at = 0;
+    while let Ok(Some(head)) = pgweir_wire::header(&answers[at..], u32::MAX) {
+        let end = at + head.frame_len() as usize;
+        if head.tag == b'Z' && answers[end - 1] != b'I' {
+            return &answers[..at];
+        }
+        at = end;
+    }
+    answers
 }
 
 fn rules(statements: &Statements, max_prepared: usize) -> Rules<'_> {

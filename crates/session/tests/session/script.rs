@@ -33,7 +33,7 @@ pub struct Script {
     pub log: Vec<String>,
 }
 
-const TEXTS: [&str; 32] = [
+const TEXTS: [&str; 33] = [
     "select 1",
     "select 1",
     "select 2",
@@ -53,6 +53,7 @@ const TEXTS: [&str; 32] = [
     "commit",
     "commit",
     "rollback",
+    "begin; select 1; commit",
     "set TimeZone = Tokyo",
     "set local TimeZone = Paris",
     "set TimeZone = bad",

@@ -1,8 +1,12 @@
 //! The session side of a client: its names, its settings, and where it stands in its own stream.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use pgweir_wire::{backend::Status, encode};
 
 use crate::batch::Batch;
+use crate::context::Context;
 use crate::effects::Verdict;
 use crate::frame::Passing;
 use crate::journal::Before;
@@ -37,11 +41,13 @@ pub struct Client {
     pub(crate) mapping: bool,
     pub(crate) names: Option<Box<Names>>,
     pub(crate) unnamed: ClientUnnamed,
-    /// What the client wants and believes to be in force.
+    /// The defaults that it was told of at its login.
+    base: Arc<Parameters>,
+    /// What the client wants and believes to be in force, where it differs from `base`.
     settings: Settings,
     /// The part of them that decides what statements mean.
-    pub(crate) context: Settings,
-    /// The part that came with its startup packet.
+    pub(crate) context: Context,
+    /// The part that came with its startup packet: what RESET goes back to.
     pub(crate) startup: Settings,
     /// Whether a server has accepted `startup`.
     verified: bool,
@@ -55,16 +61,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has just logged in; `startup` are the settings of its startup packet.
-    pub fn new(mode: Mode, startup: Settings) -> Self {
+    /// A client that has just logged in; `startup` are the settings of its startup packet, and
+    /// `base` is what a server for it has reported.
+    pub fn new(mode: Mode, startup: &Settings, base: Arc<Parameters>) -> Self {
+        let startup = startup.differing(&base);
         Self {
             mode,
             mapping: mode != Mode::Session,
             names: None,
             unnamed: ClientUnnamed::None,
+            context: Context::new(Arc::clone(&base), &startup),
+            base,
             verified: startup.is_empty(),
             settings: startup.clone(),
-            context: startup.planning(),
             startup,
             refused: false,
             lease: 0,
@@ -125,12 +134,13 @@ impl Client {
         }
         server.journal.clear();
         server.segment += 1;
-        if server.settings != self.settings {
-            server.change_settings(&self.settings, to_server);
+        let wanted = self.settings_on(server);
+        if server.settings != *wanted {
+            server.change_settings(&wanted, to_server);
         } else {
             // Equal content: from now on the same allocation too, so that the next comparison
             // of these two is one of pointers.
-            server.settings.share(&self.settings);
+            server.settings.share(&wanted);
         }
         server.evict(rules.max_prepared_statements, to_server);
         if !server.setting_up() {
@@ -144,15 +154,46 @@ impl Client {
         self.verified = true;
     }
 
+    /// Settings of the client's, as they must be on a server whose defaults may be others than
+    /// those that the client knows.
+    fn on<'a>(&self, settings: &'a Settings, server: &Server) -> Cow<'a, Settings> {
+        if Arc::ptr_eq(&self.base, &server.base) {
+            return Cow::Borrowed(settings);
+        }
+        Cow::Owned(settings.rebased(&self.base, &server.base))
+    }
+
+    /// What is to be in force on a server.
+    pub(crate) fn settings_on(&self, server: &Server) -> Cow<'_, Settings> {
+        self.on(&self.settings, server)
+    }
+
+    /// What is to be in force on a server after all settings were reset.
+    pub(crate) fn defaults_on(&self, server: &Server) -> Cow<'_, Settings> {
+        self.on(&self.startup, server)
+    }
+
+    /// Whether RESET on this server may lead to other values than the client's defaults.
+    pub(crate) fn has_own_defaults(&self, server: &Server) -> bool {
+        !self.startup.is_empty() || !Arc::ptr_eq(&self.base, &server.base)
+    }
+
     /// The value of a parameter as the client knows it.
-    pub(crate) fn known<'a>(&'a self, name: &[u8], base: &'a Parameters) -> Option<&'a [u8]> {
-        self.settings.value(name).or_else(|| base.value(name))
+    pub(crate) fn known(&self, name: &[u8]) -> Option<&[u8]> {
+        let own = self.settings.value(name);
+        own.or_else(|| self.base.value(name))
+    }
+
+    /// The value that RESET gives a parameter.
+    pub(crate) fn default_of(&self, name: &[u8]) -> Option<&[u8]> {
+        let own = self.startup.value(name);
+        own.or_else(|| self.base.value(name))
     }
 
     /// The client has been told a parameter's value.
-    pub(crate) fn told(&mut self, name: &[u8], value: &[u8], base: &Parameters) {
-        self.settings = self.settings.with(name, value, base);
-        self.context = self.settings.planning();
+    pub(crate) fn told(&mut self, name: &[u8], value: &[u8]) {
+        self.settings = self.settings.with(name, value, &self.base);
+        self.context.change(&self.settings);
     }
 
     /// RESET ALL or DISCARD ALL went through: as with PostgreSQL, the values of the startup packet
@@ -161,16 +202,15 @@ impl Client {
     ///
     /// Tells the client of those that the server, which knows other ones, has not reported.
     pub(crate) fn settings_were_reset(&mut self, server: &Server, to_client: &mut Batch) {
-        let base = &server.base;
         let startup = self.startup.clone();
         for (name, value) in startup.iter() {
-            if server.settings.value(name).is_some() || self.known(name, base) == Some(value) {
+            if server.settings.value(name).is_some() || self.known(name) == Some(value) {
                 continue;
             }
-            if let Some((spelled, _)) = base.find(name) {
+            if let Some((spelled, _)) = server.base.find(name) {
                 to_client.own(|out| encode::parameter_status(spelled, value, out));
             }
-            self.told(name, value, base);
+            self.told(name, value);
         }
     }
 
@@ -238,11 +278,8 @@ impl Client {
     }
 
     /// The parameter values that a login is told: the server's, with the client's own in place.
-    pub fn welcome<'a>(
-        &'a self,
-        base: &'a Parameters,
-    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        base.iter().map(|(name, value)| {
+    pub fn welcome(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.base.iter().map(|(name, value)| {
             let own = if settable(name) {
                 self.settings.value(name)
             } else {

@@ -13,6 +13,7 @@
 
 pub mod batch;
 pub mod client;
+pub mod context;
 pub mod effects;
 mod frame;
 mod journal;
@@ -25,11 +26,13 @@ mod request;
 pub mod rules;
 pub mod server;
 pub mod settings;
+mod spelling;
 pub mod statement;
 mod unnamed;
 
 pub use batch::Batch;
 pub use client::Client;
+pub use context::Context;
 pub use effects::Effects;
 pub use replies::Error;
 pub use rules::{Mode, Refusal, Rules, Verdict};

@@ -11,6 +11,7 @@ use pgweir_wire::{encode, frontend as message, tag::frontend};
 
 use crate::batch::Batch;
 use crate::client::Client;
+use crate::context::Context;
 use crate::effects::{self, Verdict};
 use crate::frame::{Frame, Outcome, check_names};
 use crate::journal::Before;
@@ -19,7 +20,6 @@ use crate::prepared::Have;
 use crate::reply::{Expect, Kind};
 use crate::rules::{Refusal, Rules};
 use crate::server::Server;
-use crate::settings::Settings;
 use crate::statement::{NAME_PREFIX, Statement, pretender};
 use crate::unnamed::{ClientUnnamed, Unnamed};
 
@@ -463,7 +463,7 @@ impl Client {
 /// Says whether it did.
 fn in_context(
     statement: &mut Arc<Statement>,
-    context: &Settings,
+    context: &Context,
     server: &Server,
     rules: &Rules<'_>,
 ) -> bool {

@@ -377,14 +377,14 @@ impl Server {
         let Some(client) = client.filter(|_| !ours) else {
             return Ok(Done::No);
         };
-        // Back at the base, to the server; to the client that is what its startup packet said.
+        // Back at the base, to the server; to the client that is its own default.
         let is_base = self.reset && self.base.value(name) == Some(value);
-        let own = is_base.then(|| client.startup.value(name)).flatten();
+        let own = is_base.then(|| client.default_of(name)).flatten();
         let shown = own.unwrap_or(value).to_vec();
-        if client.known(name, &self.base) == Some(&shown) {
+        if client.known(name) == Some(&shown) {
             return Ok(Done::Yes);
         }
-        client.told(name, &shown, &self.base);
+        client.told(name, &shown);
         if shown == value {
             return Ok(Done::No);
         }

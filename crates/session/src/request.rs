@@ -211,7 +211,7 @@ impl Client {
         let is_idle = server.status == pgweir_wire::backend::Status::Idle;
         if settled
             && is_idle
-            && let Some(restored) = text.and_then(|text| self.restored(text))
+            && let Some(restored) = text.and_then(|text| self.restored(text, server))
         {
             // To the server its own login is what is to be restored; to the client, the client's.
             to_server.own(|out| out.extend_from_slice(&frame.seen[..frame.len as usize]));
@@ -222,21 +222,23 @@ impl Client {
         frame.forward()
     }
 
-    /// What must follow a RESET so that the values of the client's startup packet are in force: the
-    /// statements, and the settings behind them.
-    fn restored(&self, text: &[u8]) -> Option<(Vec<u8>, Settings)> {
-        if self.startup.is_empty() {
+    /// What must follow a RESET so that the client's own defaults are in force: the statements,
+    /// and the settings behind them.
+    fn restored(&self, text: &[u8], server: &Server) -> Option<(Vec<u8>, Settings)> {
+        if !self.has_own_defaults(server) {
             return None;
         }
         let name = effects::reset_of(text)?;
+        let defaults = self.defaults_on(server);
         let mut changes = Vec::new();
         if name.eq_ignore_ascii_case(b"all") {
-            Settings::default().write_changes(&self.startup, &mut changes);
-            return Some((changes, self.startup.clone()));
+            Settings::default().write_changes(&defaults, &mut changes);
+            return (!changes.is_empty()).then(|| (changes, defaults.into_owned()));
         }
-        let value = self.startup.value(name)?;
+        let value = defaults.value(name)?;
         Settings::default().write_changes(&Settings::new([(name, value)]), &mut changes);
-        let settings = self.settings().iter().chain([(name, value)]);
+        let settings = self.settings_on(server);
+        let settings = settings.iter().chain([(name, value)]);
         Some((changes, Settings::new(settings)))
     }
 

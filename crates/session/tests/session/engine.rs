@@ -136,7 +136,13 @@ impl Engine {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
         for (name, value) in startup {
-            login.insert(spelled(name), (*value).to_owned());
+            // check_datestyle
+            let value = if *value == "German" {
+                "German, DMY"
+            } else {
+                value
+            };
+            login.insert(spelled(name), value.to_owned());
         }
         Self {
             values: login.clone(),

@@ -5,7 +5,7 @@
 use pgweir_session::{Batch, Client, Effects, Mode, Rules, Settings};
 use pgweir_session::{Statements, Verdict};
 
-use crate::backend::Backend;
+use crate::backend::{self, Backend, Defaults};
 use crate::keeper::Keeper;
 use crate::rng::Rng;
 use crate::script::Script;
@@ -35,6 +35,8 @@ struct Peer {
 #[derive(Clone, Copy)]
 pub struct Way {
     pub mode: Mode,
+    /// Whether backends, and the ones that clients saw first, have different defaults.
+    pub mixed: bool,
     /// Clients that go without a word, in a hundred.
     pub vanishing: u64,
     /// Backends that die with a client on them, in ten thousand steps.
@@ -71,7 +73,7 @@ impl<'a> Pooled<'a> {
             let vanishes = rng.percent(way.vanishing);
             peers.push(Peer {
                 script: script.clone(),
-                client: Client::new(way.mode, startup),
+                client: Client::new(way.mode, &startup, backend::base(script.defaults)),
                 burst: 0,
                 written: 0,
                 wire: Vec::new(),
@@ -137,9 +139,19 @@ impl<'a> Pooled<'a> {
 
     fn open(&mut self, place: usize) {
         while self.backends.len() <= place {
-            self.backends.push(Backend::new());
+            self.backends.push(Backend::new(Defaults::Usual));
         }
-        self.backends[place] = Backend::new();
+        self.renew(place);
+    }
+
+    fn renew(&mut self, place: usize) {
+        let is_odd = self.way.mixed && place % 2 == 1;
+        let defaults = if is_odd {
+            Defaults::Odd
+        } else {
+            Defaults::Usual
+        };
+        self.backends[place] = Backend::new(defaults);
     }
 
     /// A backend dies while a client holds it; what it said last may get lost.
@@ -407,7 +419,7 @@ impl<'a> Pooled<'a> {
     }
 
     fn discard(&mut self, place: usize) {
-        self.backends[place] = Backend::new();
+        self.renew(place);
         self.keeper.release(place, false);
     }
 

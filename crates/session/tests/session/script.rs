@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pgweir_wire::encode;
 
+use crate::backend::Defaults;
 use crate::engine::Block;
 use crate::fake::Fake;
 use crate::rng::Rng;
@@ -26,6 +27,8 @@ pub struct Burst {
 #[derive(Clone)]
 pub struct Script {
     pub startup: Vec<(&'static str, &'static str)>,
+    /// Of the backend that it would have for itself.
+    pub defaults: Defaults,
     pub bursts: Vec<Burst>,
     /// What the client sees behind its login.
     pub answers: Vec<u8>,
@@ -84,6 +87,8 @@ struct Maker<'a> {
     rng: &'a mut Rng,
     fake: Fake,
     startup: Vec<(&'static str, &'static str)>,
+    /// Whether RESET may lead elsewhere on other backends.
+    own_defaults: bool,
     bytes: Vec<u8>,
     log: Vec<String>,
     segment: usize,
@@ -99,8 +104,13 @@ struct Maker<'a> {
     tries: bool,
 }
 
-/// Makes a script of `bursts` bursts.
-pub fn make(rng: &mut Rng, bursts: usize) -> Script {
+/// Makes a script of `bursts` bursts; `mixed` says whether backends have different defaults.
+pub fn make(rng: &mut Rng, bursts: usize, mixed: bool) -> Script {
+    let defaults = if mixed && rng.percent(50) {
+        Defaults::Odd
+    } else {
+        Defaults::Usual
+    };
     let mut startup = Vec::new();
     for (name, value) in [
         ("DateStyle", "German"),
@@ -112,7 +122,8 @@ pub fn make(rng: &mut Rng, bursts: usize) -> Script {
         }
     }
     let mut maker = Maker {
-        fake: Fake::new(&startup),
+        fake: Fake::new(&[defaults.values(), &startup].concat()),
+        own_defaults: mixed || !startup.is_empty(),
         rng,
         startup,
         bytes: Vec::new(),
@@ -145,6 +156,7 @@ pub fn make(rng: &mut Rng, bursts: usize) -> Script {
     }
     Script {
         startup: maker.startup,
+        defaults,
         bursts: made,
         answers: maker.fake.output,
         log: maker.log,
@@ -208,13 +220,13 @@ impl Maker<'_> {
         self.rng.pick(&SWEEPING)
     }
 
-    /// Where a client has settings of its startup, sweeping them away is followed up only outside
+    /// Where a client has defaults of its own, sweeping them away is followed up only outside
     /// of transactions and of the extended protocol.
     fn may_sweep(&self, text: &str, simple: bool) -> bool {
         if !SWEEPING.contains(&text) && !text.starts_with("reset") || text == "deallocate all" {
             return true;
         }
-        self.startup.is_empty()
+        !self.own_defaults
             || (simple
                 && self.fake.is_idle()
                 && self.log.ends_with(&["Sync".into(), "-- answers".into()]))

@@ -11,6 +11,7 @@ cases! {
     settings_follow_the_client;
     what_a_server_has_anyway_is_not_set;
     the_defaults_of_a_login_last;
+    a_reset_leads_back_to_the_startup_packet;
     a_bad_setting_of_the_startup_packet;
 }
 
@@ -273,6 +274,46 @@ fn the_defaults_of_a_login_last(major: Major) {
         early.sql("SET TimeZone = 'Asia/Kolkata'");
         early.sql("RESET TimeZone");
         blocker.sql(sql);
+    }
+}
+
+fn a_reset_leads_back_to_the_startup_packet(major: Major) {
+    for way in [Way::Transaction, Way::Session] {
+        let scene = Scene::with(major, way, |config| config.set("default_pool_size", 1));
+        // One that servers report, and one that they do not.
+        let startup = [("TimeZone", "Europe/Berlin"), ("statement_timeout", "77s")];
+        let mut wire = Wire::try_connect(&scene.target(), &startup).unwrap();
+        let show =
+            "SELECT current_setting('TimeZone') || ' ' || current_setting('statement_timeout')";
+        for (reset, prepared, seen) in [
+            ("RESET TimeZone", false, "Europe/Berlin 5s"),
+            ("RESET TimeZone", true, "Europe/Berlin 5s"),
+            ("SET TimeZone TO DEFAULT", false, "Europe/Berlin 5s"),
+            ("RESET statement_timeout", false, "Asia/Tokyo 77s"),
+            ("RESET ALL", false, "Europe/Berlin 77s"),
+        ] {
+            for end in ["ROLLBACK", "COMMIT"] {
+                wire.sql("BEGIN");
+                wire.sql("SET TimeZone = 'Asia/Tokyo'");
+                wire.sql("SET statement_timeout = '5s'");
+                if prepared {
+                    execute(&mut wire, "", Some(reset));
+                } else {
+                    wire.sql(reset);
+                }
+                assert_eq!(wire.sql(show), [seen], "{way:?} {reset}");
+                wire.sql(end);
+                let zone = wire.identity.parameters["TimeZone"].clone();
+                assert_eq!(wire.sql("SHOW TimeZone"), [zone], "{way:?} {reset} {end}");
+                wire.sql("RESET TimeZone");
+                wire.sql("RESET statement_timeout");
+                assert_eq!(
+                    wire.sql(show),
+                    ["Europe/Berlin 77s"],
+                    "{way:?} {reset} {end}"
+                );
+            }
+        }
     }
 }
 

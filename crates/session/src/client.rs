@@ -7,11 +7,11 @@ use pgweir_wire::{backend::Status, encode};
 
 use crate::batch::Batch;
 use crate::context::Context;
-use crate::effects::Verdict;
+use crate::effects::{self, Verdict};
 use crate::frame::Passing;
 use crate::journal::Before;
 use crate::names::{self, Named, Names};
-use crate::reply::{Expect, Skipped};
+use crate::reply::{Expect, Resets, Skipped};
 use crate::rules::{Mode, Rules};
 use crate::server::Server;
 use crate::settings::{Parameters, Settings, settable};
@@ -25,8 +25,8 @@ pub(crate) struct Bound {
     pub(crate) statement: u64,
     /// The unnamed portal is a SET that leaves nothing to clean.
     pub(crate) harmless_set: bool,
-    /// The unnamed portal resets all settings.
-    pub(crate) resets_all: bool,
+    /// What the unnamed portal resets.
+    pub(crate) resets: Resets,
     /// The unnamed portal may do away with prepared statements.
     pub(crate) sweeps: bool,
     /// Number of the last Bind that made a named portal which may.
@@ -129,6 +129,7 @@ impl Client {
         self.lease = self.lease.wrapping_add(1);
         self.bound = Bound::default();
         server.swept = None;
+        server.astray = false;
         if let Some(names) = &mut self.names {
             names.forget_gone();
         }
@@ -171,6 +172,25 @@ impl Client {
     /// What is to be in force on a server after all settings were reset.
     pub(crate) fn defaults_on(&self, server: &Server) -> Cow<'_, Settings> {
         self.on(&self.startup, server)
+    }
+
+    /// What a statement resets, by its text.
+    pub(crate) fn resets(&self, text: &[u8]) -> Resets {
+        match effects::reset_of(text) {
+            None => Resets::Nothing,
+            Some(name) if name.eq_ignore_ascii_case(b"all") => Resets::All,
+            Some(name) => Resets::One(self.startup.place(name)),
+        }
+    }
+
+    /// Puts in force what the client wants where a RESET has led elsewhere; the server is at a
+    /// place where a query of ours can be.
+    pub(crate) fn put_right(&self, server: &mut Server, to_server: &mut Batch) {
+        server.astray = false;
+        let wanted = self.settings_on(server);
+        if server.settings != *wanted {
+            server.change_settings(&wanted, to_server);
+        }
     }
 
     /// Whether RESET on this server may lead to other values than the client's defaults.
@@ -245,6 +265,7 @@ impl Client {
         portal: &[u8],
         statement: u64,
         verdict: Verdict,
+        resets: Resets,
         server: &mut Server,
     ) {
         server.left = server.left.and(verdict.effects);
@@ -252,7 +273,7 @@ impl Client {
             self.bound = Bound {
                 statement,
                 harmless_set: verdict.harmless_set,
-                resets_all: verdict.resets_all,
+                resets,
                 sweeps: verdict.sweeps,
                 ..self.bound
             };

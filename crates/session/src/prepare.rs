@@ -17,7 +17,7 @@ use crate::frame::{Frame, Outcome, check_names};
 use crate::journal::Before;
 use crate::names::{NAMES_MAX, Named};
 use crate::prepared::Have;
-use crate::reply::{Expect, Kind};
+use crate::reply::{Expect, Kind, Resets};
 use crate::rules::{Refusal, Rules};
 use crate::server::Server;
 use crate::statement::{NAME_PREFIX, Statement, pretender};
@@ -239,16 +239,23 @@ impl Client {
         server.counts.binds += 1;
         if bind.statement.is_empty() {
             let verdict = self.unnamed_statement(server, rules, to_server);
-            self.bound(bind.portal, 0, verdict, server);
+            let resets = match &self.unnamed {
+                ClientUnnamed::Known(statement) => self.resets_of(statement, verdict),
+                _ => Resets::Nothing,
+            };
+            self.bound(bind.portal, 0, verdict, resets, server);
             server.push(Expect::forward(Kind::Bind));
             return Ok(frame.forward());
         }
         let found = self.find(bind.statement, server, rules, to_server);
-        let verdict = found.statement.as_deref();
-        let verdict = verdict.map_or(Verdict::default(), |statement| {
-            verdict_of(statement, server)
-        });
-        self.bound(bind.portal, found.id(), verdict, server);
+        let (verdict, resets) = match &found.statement {
+            Some(statement) => {
+                let verdict = verdict_of(statement, server);
+                (verdict, self.resets_of(statement, verdict))
+            }
+            None => Default::default(),
+        };
+        self.bound(bind.portal, found.id(), verdict, resets, server);
         server.push(found.expect(Kind::Bind));
         let Some(name) = found.sent() else {
             return Ok(frame.forward());
@@ -444,6 +451,14 @@ impl Client {
         }
         server.ensure(&statement, named.alias, to_server);
         statement
+    }
+
+    fn resets_of(&self, statement: &Statement, verdict: Verdict) -> Resets {
+        if verdict.resets {
+            self.resets(statement.text())
+        } else {
+            Resets::Nothing
+        }
     }
 
     fn intern(

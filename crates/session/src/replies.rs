@@ -7,7 +7,7 @@ use crate::batch::Batch;
 use crate::client::Client;
 use crate::effects::{self, Effects};
 use crate::frame::Passing;
-use crate::reply::{Expect, Kind, Skipped, To};
+use crate::reply::{Expect, Kind, Resets, Skipped, To};
 use crate::rules::Mode;
 use crate::server::{Goodbye, Server};
 use crate::settings::{Settings, settable};
@@ -337,16 +337,17 @@ impl Server {
             b"DEALLOCATE ALL" => self.prepared.clear_before(number),
             // A name of ours, perhaps.
             b"DEALLOCATE" => self.prepared.doubt_all(),
-            b"RESET" if front.resets_all => self.settings = Settings::default(),
             _ => {}
         }
         if front.to == To::Swallow {
             return;
         }
-        match command {
-            b"DISCARD ALL" => (self.reset, self.reset_all) = (true, true),
-            b"RESET" => (self.reset, self.reset_all) = (true, self.reset_all || front.resets_all),
-            _ => {}
+        if matches!(command, b"RESET" | b"DISCARD ALL")
+            || (command == b"SET" && front.resets != Resets::Nothing)
+        {
+            (self.reset, self.astray) = (true, true);
+            self.reset_all |= front.resets == Resets::All || command == b"DISCARD ALL";
+            self.forget_unreported(front.resets, client.as_deref());
         }
         if matches!(command, b"DISCARD ALL" | b"DEALLOCATE ALL")
             && let Some(client) = client
@@ -356,6 +357,21 @@ impl Server {
         if !front.harmless_set {
             self.left = self.left.and(effects::of_tag(command));
         }
+    }
+
+    /// What the server does not report is no more what we SET; the rest it says itself.
+    fn forget_unreported(&mut self, resets: Resets, client: Option<&Client>) {
+        let is_reported = |name: &[u8]| self.base.value(name).is_some();
+        let settings = match resets {
+            Resets::All => self.settings.only(is_reported),
+            Resets::One(Some(place)) => {
+                let name = client.and_then(|client| client.startup.name_at(place));
+                self.settings
+                    .only(|other| Some(other) != name || is_reported(other))
+            }
+            _ => return,
+        };
+        self.settings = settings;
     }
 
     fn parameter_status(
@@ -378,7 +394,8 @@ impl Server {
             return Ok(Done::No);
         };
         // Back at the base, to the server; to the client that is its own default.
-        let is_base = self.reset && self.base.value(name) == Some(value);
+        let resets = self.reset || front.is_some_and(|entry| entry.resets != Resets::Nothing);
+        let is_base = resets && self.base.value(name) == Some(value);
         let own = is_base.then(|| client.default_of(name)).flatten();
         let shown = own.unwrap_or(value).to_vec();
         if client.known(name) == Some(&shown) {

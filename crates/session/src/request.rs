@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::effects;
 use crate::frame::{Frame, Outcome, Passing};
 use crate::journal::Before;
-use crate::reply::{Expect, Kind};
+use crate::reply::{Expect, Kind, Resets};
 use crate::rules::{Refusal, Rules, Verdict};
 use crate::server::Server;
 use crate::settings::Settings;
@@ -128,6 +128,9 @@ impl Client {
                 Err(Refusal::Tag(frame.tag))
             };
         }
+        if server.astray && begins_a_unit(frame.tag) && server.takes_a_query_of_ours() {
+            self.put_right(server, to_server);
+        }
         match frame.tag {
             frontend::QUERY => Ok(self.query(frame, server, to_server)),
             frontend::FUNCTION_CALL => {
@@ -186,15 +189,17 @@ impl Client {
             };
             server.left = server.left.and(verdict.effects);
             entry.harmless_set = verdict.harmless_set;
-            entry.resets_all = verdict.resets_all;
+            entry.resets = text
+                .filter(|_| verdict.resets)
+                .map_or(Resets::Nothing, |text| self.resets(text));
             if verdict.sweeps {
                 server.swept = Some(server.replies.next_number());
             }
-        } else if !self.startup.is_empty() {
+        } else if self.has_own_defaults(server) {
             if text.is_none() && frame.len <= RESET_HELD_MAX {
                 return Outcome::More;
             }
-            entry.resets_all = text.is_some_and(effects::resets_all);
+            entry.resets = text.map_or(Resets::Nothing, |text| self.resets(text));
         }
         let number = server.replies.next_number();
         let exact = self.unnamed_is_exact(server);
@@ -249,7 +254,7 @@ impl Client {
             Some(0) => {
                 entry.statement = self.bound.statement;
                 entry.harmless_set = self.bound.harmless_set;
-                entry.resets_all = self.bound.resets_all;
+                entry.resets = self.bound.resets;
                 self.bound.sweeps
             }
             None if !frame.is_whole() => return Outcome::More,
@@ -261,6 +266,14 @@ impl Client {
         server.push(entry);
         frame.forward()
     }
+}
+
+/// Tags of messages with which something new begins: no portal of before is used.
+fn begins_a_unit(tag: u8) -> bool {
+    matches!(
+        tag,
+        frontend::QUERY | frontend::PARSE | frontend::BIND | frontend::FUNCTION_CALL
+    )
 }
 
 /// Tags of messages that a server has to answer.

@@ -72,6 +72,9 @@ pub struct Server {
     pub(crate) reset: bool,
     /// Since then all settings were reset.
     pub(crate) reset_all: bool,
+    /// A RESET went through on this lease, so that the server's defaults may be in force in the
+    /// place of the client's.
+    pub(crate) astray: bool,
     /// Bytes that the server still expects of a frame that a client began.
     pub(crate) half_sent: u64,
     /// Extended-protocol requests were sent with no Sync behind them yet.
@@ -103,6 +106,7 @@ impl Server {
             began: false,
             reset: false,
             reset_all: false,
+            astray: false,
             half_sent: 0,
             unsynced: false,
             segment: 0,
@@ -231,6 +235,14 @@ impl Server {
     /// our own can follow.
     pub fn takes_requests(&self) -> bool {
         self.half_sent == 0 && !self.replies.copy_in()
+    }
+
+    /// Whether a query of ours that cannot fail by itself can stand between two of the client's.
+    pub(crate) fn takes_a_query_of_ours(&self) -> bool {
+        self.replies.is_empty()
+            && !self.replies.skipping()
+            && !self.unsynced
+            && self.status != Status::Failed
     }
 
     /// Puts `target` in force in one query of our own; the caller has seen that it differs.

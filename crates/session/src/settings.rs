@@ -126,6 +126,26 @@ impl Settings {
             .map(|(_, v)| &**v)
     }
 
+    /// Where a name stands among those that differ from the base.
+    pub(crate) fn place(&self, name: &[u8]) -> Option<u8> {
+        let mut pairs = self.pairs().iter();
+        let place = pairs.position(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        u8::try_from(place).ok()
+    }
+
+    /// The name that stands at a place.
+    pub(crate) fn name_at(&self, place: u8) -> Option<&[u8]> {
+        self.pairs()
+            .get(usize::from(place))
+            .map(|(name, _)| &**name)
+    }
+
+    /// The same without those that `keep` does not want.
+    pub(crate) fn only(&self, keep: impl Fn(&[u8]) -> bool) -> Self {
+        let pairs = self.pairs().iter();
+        Self::from_sorted(pairs.filter(|(name, _)| keep(name)).cloned().collect())
+    }
+
     /// All names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.pairs().iter().map(|(name, value)| (&**name, &**value))

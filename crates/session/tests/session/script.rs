@@ -102,6 +102,8 @@ struct Maker<'a> {
     sweepers: BTreeSet<&'static str>,
     /// One of them was bound in this burst.
     tries: bool,
+    /// A setting was given its default, at the end of a burst: the next one looks at it.
+    look_at: Option<&'static str>,
 }
 
 /// Makes a script of `bursts` bursts; `mixed` says whether backends have different defaults.
@@ -116,6 +118,7 @@ pub fn make(rng: &mut Rng, bursts: usize, mixed: bool) -> Script {
         ("DateStyle", "German"),
         ("TimeZone", "Berlin"),
         ("application_name", "psql"),
+        ("work_mem", "7MB"),
     ] {
         if rng.percent(25) {
             startup.push((name, value));
@@ -135,14 +138,17 @@ pub fn make(rng: &mut Rng, bursts: usize, mixed: bool) -> Script {
         kept: false,
         sweepers: BTreeSet::new(),
         tries: false,
+        look_at: None,
     };
     let mut made = Vec::new();
     for number in 0..bursts {
         let last = number + 1 == bursts;
+        maker.look();
         for _ in 0..1 + maker.rng.below(8) {
             maker.step();
         }
-        if last || maker.rng.percent(75) {
+        maker.give_default();
+        if last || maker.look_at.is_some() || maker.rng.percent(75) {
             maker.sync();
             maker.forget();
         } else if maker.rng.percent(60) {
@@ -230,6 +236,47 @@ impl Maker<'_> {
             || (simple
                 && self.fake.is_idle()
                 && self.log.ends_with(&["Sync".into(), "-- answers".into()]))
+    }
+
+    /// One setting gets its default, whatever is open; what stands behind it is only sent when it
+    /// is answered, as a pooler cannot put it right any sooner.
+    fn give_default(&mut self) {
+        const TEXTS: [(&str, &str); 5] = [
+            ("reset TimeZone", "TimeZone"),
+            ("set TimeZone to default", "TimeZone"),
+            ("set session DateStyle = default", "DateStyle"),
+            ("reset work_mem", "work_mem"),
+            ("reset all", "work_mem"),
+        ];
+        if !self.rng.percent(20) {
+            return;
+        }
+        let (text, name) = self.rng.pick(&TEXTS);
+        self.sync();
+        if self.failed_block() {
+            return;
+        }
+        self.look_at = Some(name);
+        // Session mode does not look into statements that have been prepared.
+        if self.rng.percent(50) || text != "reset TimeZone" {
+            return self.send(format!("Query {text}"), |out| {
+                encode::query(text.as_bytes(), out)
+            });
+        }
+        self.send(format!("Parse, Bind, Execute {text}, Close"), |out| {
+            encode::parse(b"", text.as_bytes(), b"", out);
+            encode::bind(b"", b"", &[], out);
+            encode::execute(b"", 0, out);
+            encode::close(b'S', b"", out);
+        });
+    }
+
+    fn look(&mut self) {
+        if let Some(name) = self.look_at.take() {
+            self.send(format!("Query show {name}"), |out| {
+                encode::query(format!("show {name}").as_bytes(), out);
+            });
+        }
     }
 
     fn query(&mut self) {

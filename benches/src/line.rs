@@ -16,6 +16,7 @@ const READ_LEN: usize = 64 * 1024;
 pub struct Line {
     statements: Statements,
     client: Client,
+    base: Arc<Parameters>,
     server: Server,
     to_server: Batch,
     to_client: Batch,
@@ -39,10 +40,12 @@ impl Default for Line {
 impl Line {
     /// A client that has just logged in, and a server connection that was just opened.
     pub fn new() -> Self {
+        let base = Arc::new(base());
         Self {
             statements: Statements::new(7),
-            client: Client::new(Mode::Transaction, Settings::default()),
-            server: new_server(),
+            client: Client::new(Mode::Transaction, &Settings::default(), Arc::clone(&base)),
+            server: Server::new(Arc::clone(&base)),
+            base,
             to_server: Batch::new(),
             to_client: Batch::new(),
         }
@@ -50,7 +53,7 @@ impl Line {
 
     /// From now on the client gets another server connection, just opened.
     pub fn change_server(&mut self) {
-        self.server = new_server();
+        self.server = Server::new(Arc::clone(&self.base));
     }
 
     /// Sends `request`, answers as a server does, and gives that answer: the next transaction of
@@ -131,7 +134,8 @@ impl Line {
     }
 }
 
-fn new_server() -> Server {
+/// What every server of a pool reports.
+fn base() -> Parameters {
     let mut base = Parameters::default();
     for (name, value) in [
         ("application_name", ""),
@@ -145,5 +149,5 @@ fn new_server() -> Server {
     ] {
         base.insert(name.as_bytes(), value.as_bytes());
     }
-    Server::new(Arc::new(base))
+    base
 }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pgweir_tests::{
     Cluster, Config, Major, Options, Pooler, Target, Wire, cases, eventually, free_port,
 };
@@ -12,6 +14,7 @@ use pgweir_wire::encode;
 cases! {
     killed_under_load;
     a_backend_is_terminated;
+    a_backend_dies_without_a_word;
     not_there_at_first;
     restarted;
     frozen;
@@ -121,7 +124,8 @@ fn a_backend_is_terminated(major: Major) {
             said = wire.frame();
         }
         assert_eq!(said.error().sqlstate, "57P01");
-        wire.rest();
+        // And no others behind them.
+        wire.closed();
     }
     // While a transaction is idle, too.
     let mut wire = Wire::connect(&target);
@@ -136,8 +140,21 @@ fn a_backend_is_terminated(major: Major) {
         (error.severity.as_str(), error.sqlstate.as_str()),
         ("FATAL", "57P01")
     );
-    wire.rest();
+    wire.closed();
     assert_eq!(target.sql("SELECT 1"), "1");
+}
+
+fn a_backend_dies_without_a_word(major: Major) {
+    let (_cluster, _pooler, target) = start(major, |config| config);
+    let mut wire = Wire::connect(&target);
+    wire.sql("BEGIN");
+    let pid = wire.sql("SELECT pg_backend_pid()")[0].parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    let error = wire.last_error();
+    assert_eq!(
+        (&*error.severity, &*error.sqlstate, &*error.message),
+        ("FATAL", "08006", "server conn crashed?")
+    );
 }
 
 fn not_there_at_first(major: Major) {

@@ -9,6 +9,9 @@ cases! {
     prepared_statements_and_discard;
     a_changed_table_is_prepared_again;
     settings_follow_the_client;
+    what_a_server_has_anyway_is_not_set;
+    the_defaults_of_a_login_last;
+    a_reset_leads_back_to_the_startup_packet;
     a_bad_setting_of_the_startup_packet;
 }
 
@@ -205,6 +208,113 @@ fn settings_follow_the_client(major: Major) {
     wires[0].sql("RESET TimeZone");
     assert_ne!(wires[0].sql("SHOW TimeZone"), [zones[0]]);
     assert_eq!(wires[1].sql("SHOW TimeZone"), [zones[1]]);
+}
+
+fn what_a_server_has_anyway_is_not_set(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 1));
+    let mut plain = Wire::connect(&scene.target());
+    // As drivers spell it.
+    let drivers = [
+        ("client_encoding", "utf-8"),
+        ("DateStyle", "ISO"),
+        ("IntervalStyle", "POSTGRES"),
+    ];
+    let mut wire = Wire::try_connect(&scene.target(), &drivers).unwrap();
+    for name in ["client_encoding", "DateStyle", "IntervalStyle"] {
+        assert_eq!(
+            wire.identity.parameters[name],
+            plain.identity.parameters[name]
+        );
+        assert_eq!(
+            wire.sql(&format!("SHOW {name}"))[0],
+            plain.identity.parameters[name]
+        );
+    }
+    let set = "SELECT name FROM pg_settings WHERE source = 'session'";
+    for wire in [&mut plain, &mut wire] {
+        assert_eq!(wire.sql(set), [""; 0]);
+    }
+    // What differs is in force.
+    let mut german = Wire::try_connect(&scene.target(), &[("DateStyle", "german")]).unwrap();
+    assert_eq!(german.identity.parameters["DateStyle"], "German, DMY");
+    assert_eq!(german.sql("SHOW DateStyle"), ["German, DMY"]);
+    assert_eq!(german.sql(set), ["DateStyle"]);
+    assert_eq!(
+        wire.sql("SHOW DateStyle")[0],
+        plain.identity.parameters["DateStyle"]
+    );
+}
+
+fn the_defaults_of_a_login_last(major: Major) {
+    let scene = transaction_mode(major, |config| config.set("default_pool_size", 2));
+    let zone = "SELECT current_setting('TimeZone')";
+    let change = |zone: &str| {
+        let database = &scene.database;
+        scene.admin(&format!(
+            "ALTER DATABASE {database} SET TimeZone = '{zone}'"
+        ));
+    };
+    change("Asia/Tokyo");
+    let mut early = Wire::connect(&scene.target());
+    assert_eq!(early.sql(zone), ["Asia/Tokyo"]);
+    change("Europe/Rome");
+    // A second connection is opened, with other defaults.
+    let mut holder = Wire::connect(&scene.target());
+    holder.sql("BEGIN");
+    assert_eq!(early.sql(zone), ["Asia/Tokyo"]);
+    let mut late = Wire::connect(&scene.target());
+    assert_eq!(late.identity.parameters["TimeZone"], "Europe/Rome");
+    assert_eq!(late.sql(zone), ["Europe/Rome"]);
+    holder.sql("COMMIT");
+    // Whoever gets which of the two.
+    let mut blocker = Wire::connect(&scene.target());
+    for sql in ["BEGIN", "COMMIT"].repeat(3) {
+        assert_eq!(early.sql(zone), ["Asia/Tokyo"]);
+        assert_eq!(late.sql(zone), ["Europe/Rome"]);
+        early.sql("SET TimeZone = 'Asia/Kolkata'");
+        early.sql("RESET TimeZone");
+        blocker.sql(sql);
+    }
+}
+
+fn a_reset_leads_back_to_the_startup_packet(major: Major) {
+    for way in [Way::Transaction, Way::Session] {
+        let scene = Scene::with(major, way, |config| config.set("default_pool_size", 1));
+        // One that servers report, and one that they do not.
+        let startup = [("TimeZone", "Europe/Berlin"), ("statement_timeout", "77s")];
+        let mut wire = Wire::try_connect(&scene.target(), &startup).unwrap();
+        let show =
+            "SELECT current_setting('TimeZone') || ' ' || current_setting('statement_timeout')";
+        for (reset, prepared, seen) in [
+            ("RESET TimeZone", false, "Europe/Berlin 5s"),
+            ("RESET TimeZone", true, "Europe/Berlin 5s"),
+            ("SET TimeZone TO DEFAULT", false, "Europe/Berlin 5s"),
+            ("RESET statement_timeout", false, "Asia/Tokyo 77s"),
+            ("RESET ALL", false, "Europe/Berlin 77s"),
+        ] {
+            for end in ["ROLLBACK", "COMMIT"] {
+                wire.sql("BEGIN");
+                wire.sql("SET TimeZone = 'Asia/Tokyo'");
+                wire.sql("SET statement_timeout = '5s'");
+                if prepared {
+                    execute(&mut wire, "", Some(reset));
+                } else {
+                    wire.sql(reset);
+                }
+                assert_eq!(wire.sql(show), [seen], "{way:?} {reset}");
+                wire.sql(end);
+                let zone = wire.identity.parameters["TimeZone"].clone();
+                assert_eq!(wire.sql("SHOW TimeZone"), [zone], "{way:?} {reset} {end}");
+                wire.sql("RESET TimeZone");
+                wire.sql("RESET statement_timeout");
+                assert_eq!(
+                    wire.sql(show),
+                    ["Europe/Berlin 77s"],
+                    "{way:?} {reset} {end}"
+                );
+            }
+        }
+    }
 }
 
 fn a_bad_setting_of_the_startup_packet(major: Major) {

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgweir_tests::{Config, Major, Pooler, Scene, Way, Wire, cases, eventually, for_a_while};
+use pgweir_tests::{
+    Config, Frame, Major, Pooler, Scene, Way, Wire, cases, eventually, for_a_while,
+};
 use pgweir_wire::encode;
 
 cases! {
@@ -22,6 +24,7 @@ cases! {
     a_dead_idle_connection_is_not_handed_out;
     modes_of_databases_and_users;
     statement_mode_refuses_transactions;
+    statement_mode_tells_a_client_that_reads_slowly;
     connect_query_and_forced_user;
     a_database_nobody_named_is_forgotten;
     many_clients_and_few_connections;
@@ -376,21 +379,26 @@ fn statement_mode_refuses_transactions(major: Major) {
         config.set("default_pool_size", 1)
     });
     scene.admin("CREATE TABLE kept (a int); GRANT ALL ON kept TO app");
-    for sql in [
-        "BEGIN",
-        "START TRANSACTION",
-        "BEGIN; INSERT INTO kept VALUES (1)",
+    let refusal = "transaction blocks not allowed in statement pooling mode";
+    for (sql, tags) in [
+        ("BEGIN", "CE"),
+        ("START TRANSACTION", "CE"),
+        ("BEGIN; INSERT INTO kept VALUES (1)", "CCE"),
+        ("BEGIN; SELECT 1/0", "CEE"),
     ] {
+        // The error is the end of the query's answer: no ReadyForQuery says that all is well.
         let mut wire = Wire::connect(&scene.target());
         wire.write(|out| encode::query(sql.as_bytes(), out));
-        let said = wire.rest();
-        let said = String::from_utf8_lossy(&said);
-        assert!(
-            said.contains("transaction blocks not allowed in statement pooling mode"),
-            "{sql}: {said}"
-        );
+        let frames: Vec<Frame> = tags.chars().map(|_| wire.frame()).collect();
+        let seen: String = frames.iter().map(|frame| char::from(frame.tag)).collect();
+        assert_eq!(seen, tags, "{sql}: {frames:?}");
+        let error = frames[frames.len() - 1].error();
+        assert_eq!((&*error.severity, &*error.message), ("FATAL", refusal));
+        wire.closed();
         assert_eq!(scene.target().sql("SELECT count(*) FROM kept"), "0");
     }
+    let told = scene.target().psql("BEGIN");
+    assert!(!told.success && told.stderr.contains(refusal), "{told:?}");
     // A transaction that is whole in one query is fine.
     let mut wire = Wire::connect(&scene.target());
     wire.sql("BEGIN; INSERT INTO kept VALUES (1); COMMIT");
@@ -426,6 +434,26 @@ fn a_database_nobody_named_is_forgotten(major: Major) {
         (!shown("SHOW POOLS") && !shown("SHOW STATS")).then_some(())
     });
     assert_eq!(scene.target().sql("SELECT 1"), "1");
+}
+
+fn statement_mode_tells_a_client_that_reads_slowly(major: Major) {
+    let scene = Scene::with(major, Way::Statement, |config| {
+        config.set("default_pool_size", 1)
+    });
+    let mut wire = Wire::connect(&scene.target());
+    let sql = "BEGIN; SELECT repeat('x', 1000) FROM generate_series(1, 40000)";
+    wire.write(|out| encode::query(sql.as_bytes(), out));
+    // Far more than sockets hold: the end is there long before it can be told.
+    thread::sleep(Duration::from_millis(300));
+    let mut rows = 0;
+    let error = loop {
+        match wire.frame() {
+            frame if frame.tag == b'E' => break frame.error(),
+            frame => rows += usize::from(frame.tag == b'D'),
+        }
+    };
+    assert_eq!((rows, &*error.severity), (40_000, "FATAL"));
+    wire.closed();
 }
 
 fn connect_query_and_forced_user(major: Major) {

@@ -25,7 +25,10 @@ table! {
         /// Threads that move data. 0: as many as the CPUs this process may use.
         workers: u16 = "0" => Restart;
 
-        /// When a server connection goes back to its pool.
+        /// When a server connection goes back to its pool: when the client leaves, after each
+        /// transaction, or after each statement. With `statement`, a query after which a
+        /// transaction is still open gets an error that ends the connection; one query with all of
+        /// a transaction in it, as `begin; …; commit`, passes.
         pool_mode: PoolMode = "transaction" => AtOnce;
         /// Client connections at most, the console's included.
         max_client_conn: u32 = "5000" => AtOnce;

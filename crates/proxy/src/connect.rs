@@ -324,8 +324,7 @@ async fn log_in_as(
         since_time: Timestamp::now(),
         tls: stream.tls_description().into(),
     };
-    let base = Arc::new(welcome.parameters);
-    worker.shared.welcome.lock().insert(pool, Arc::clone(&base));
+    let base = worker.shared.base(pool, welcome.parameters);
     Ok(ServerConn::new(stream, Server::new(base), facts))
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use pgweir_pool::ClientId;
-use pgweir_session::{Batch, Effects};
+use pgweir_session::{Batch, Effects, Goodbye};
 
 use crate::ask::{answered, send};
 use crate::client::Grant;
@@ -32,7 +32,9 @@ pub fn after_transaction(worker: &Rc<Worker>, leased: Box<Leased>, now: Instant)
         return;
     }
     let left = leased.conn.session.left();
-    if left.has(Effects::FOR_GOOD) {
+    if leased.conn.session.goodbye() != Goodbye::No {
+        worker.discard(*leased, "server closed the connection", now);
+    } else if left.has(Effects::FOR_GOOD) {
         worker.discard(*leased, left.reason(), now);
     } else if !left.is_none() || shared.was_cancelled.get() || worker.limits().reset_always {
         start_cleaning(worker, leased, RESET_ALL.to_vec());

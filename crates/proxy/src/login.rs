@@ -181,7 +181,6 @@ async fn welcome(
     seat: Seat,
 ) -> Outcome<Box<Ready>> {
     let mode = mode(&worker.shared.config.load(), wish);
-    let session = Client::new(mode, wish.settings.clone());
     let known = worker.shared.welcome.lock().get(&seat.pool).cloned();
     let base = match known {
         Some(base) => base,
@@ -194,9 +193,10 @@ async fn welcome(
             Err(report) => return conversation.refuse(report),
         },
     };
+    let session = Client::new(mode, &wish.settings, base);
     let mut out = Vec::new();
     encode::authentication_ok(&mut out);
-    for (name, value) in session.welcome(&base) {
+    for (name, value) in session.welcome() {
         encode::parameter_status(name, value, &mut out);
     }
     cancel::backend_key(worker, client, wish.version, &mut out);

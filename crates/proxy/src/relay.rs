@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pgweir_pool::{PoolId, Refusal};
-use pgweir_session::{Client, Mode, Verdict};
+use pgweir_session::{Client, Goodbye, Mode, Verdict};
 use pgweir_wire::backend::Status;
 
 use crate::admission::{Admission, Seat};
@@ -52,6 +52,8 @@ pub enum End {
     NoServer(Refusal),
     /// The server closed the connection.
     ServerLost(Option<io::Error>),
+    /// The same, and the client has been told in the server's own words.
+    ServerEnded,
     /// The server broke the protocol.
     ServerBroke(pgweir_session::Error),
     /// The server refused a setting of the startup packet: body of its ErrorResponse.
@@ -151,6 +153,13 @@ impl Relay {
             Link::Leased(leased) => Some(leased),
             _ => None,
         };
+        let told = leased
+            .as_ref()
+            .is_some_and(|leased| leased.conn.session.goodbye() == Goodbye::Heard);
+        let end = match end {
+            End::ServerLost(_) if told => End::ServerEnded,
+            end => end,
+        };
         Rest {
             end,
             writable: self.backlog.is_empty(),
@@ -191,6 +200,7 @@ impl Relay {
             if !self.backlog.is_empty() {
                 return Ok(false);
             }
+            self.check_mode()?;
         }
         let Link::Leased(leased) = &mut self.link else {
             return Ok(false);
@@ -224,7 +234,17 @@ impl Relay {
         Ok(true)
     }
 
+    /// In statement mode no transaction may stay open. The client is told so when it has taken
+    /// what comes before; until then it is not read, and neither is the server.
+    fn check_mode(&self) -> Result<(), End> {
+        if self.session.is_refused() && self.backlog.is_empty() {
+            return Err(End::TransactionInStatementMode);
+        }
+        Ok(())
+    }
+
     fn after_replies(&mut self, now: Instant) -> Result<(), End> {
+        self.check_mode()?;
         let Link::Leased(leased) = &mut self.link else {
             return Ok(());
         };
@@ -244,9 +264,6 @@ impl Relay {
                 self.client.enter(ClientState::Idle, now);
             }
         } else if session.status() != Status::Idle {
-            if self.session.mode() == Mode::Statement {
-                return Err(End::TransactionInStatementMode);
-            }
             self.client.enter(ClientState::InTransaction, now);
         }
         Ok(())

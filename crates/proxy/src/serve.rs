@@ -199,6 +199,7 @@ fn judge(end: End) -> (Option<Told>, &'static str, bool) {
             }
             (told(report), "server conn crashed?", false)
         }
+        End::ServerEnded => (None, "server closed the connection", false),
         End::ServerBroke(error) => (
             told(Report::new("08P01", error.to_string())),
             "server broke the protocol",

@@ -114,6 +114,18 @@ impl Shared {
         })
     }
 
+    /// What a new connection of a pool has reported: one value as long as all report the same, so
+    /// that it can be told by its address that they do.
+    pub fn base(&self, pool: PoolId, reported: Parameters) -> Arc<Parameters> {
+        let mut welcome = self.welcome.lock();
+        if let Some(known) = welcome.get(&pool).filter(|known| ***known == reported) {
+            return Arc::clone(known);
+        }
+        let base = Arc::new(reported);
+        welcome.insert(pool, Arc::clone(&base));
+        base
+    }
+
     /// How many workers there are.
     pub fn workers(&self) -> usize {
         self.mailboxes.len()

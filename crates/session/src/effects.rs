@@ -77,8 +77,8 @@ pub struct Verdict {
     /// The one statement is a SET that needs no cleaning: SET LOCAL, SET TRANSACTION, or a SET of
     /// a parameter that the server reports, so that its `SET` tag is no reason to clean.
     pub harmless_set: bool,
-    /// RESET ALL or DISCARD ALL: afterwards the values of the client's login are in force again.
-    pub resets_all: bool,
+    /// The one statement gives settings their defaults (see [`reset_of`]).
+    pub resets: bool,
     /// Has a DISCARD or a DEALLOCATE in it, so that prepared statements may be gone afterwards.
     pub sweeps: bool,
 }
@@ -88,7 +88,7 @@ impl Verdict {
     pub const UNSEEN: Self = Self {
         effects: Effects::UNKNOWN,
         harmless_set: false,
-        resets_all: false,
+        resets: false,
         sweeps: true,
     };
 }
@@ -144,7 +144,7 @@ pub fn judge(text: &[u8], reported: impl Fn(&[u8]) -> bool) -> Verdict {
     Verdict {
         effects,
         harmless_set: is_harmless_set(text, reported),
-        resets_all: resets_all(text),
+        resets: reset_of(text).is_some(),
         sweeps,
     }
 }
@@ -155,18 +155,38 @@ pub fn is_harmless_set(text: &[u8], reported: impl Fn(&[u8]) -> bool) -> bool {
     words.next().is_some_and(|word| is(word, "set")) && set_is_harmless(&mut words, reported)
 }
 
-/// What a text that is one RESET or DISCARD resets: the name of a parameter, or `all`.
+/// What a text gives its default that is one RESET, SET … TO DEFAULT or DISCARD: the name of a
+/// parameter, or `all`.
 pub fn reset_of(text: &[u8]) -> Option<&[u8]> {
     let mut words = Words { text };
     let verb = words.next()?;
+    if is(verb, "set") {
+        return set_to_default(&mut words);
+    }
+    if !is(verb, "reset") && !is(verb, "discard") {
+        return None;
+    }
     let name = words.next().filter(|_| words.is_last())?;
-    let is_all = is(name, "all");
-    (is(verb, "reset") || (is(verb, "discard") && is_all)).then_some(name)
+    (is(verb, "reset") || is(name, "all")).then_some(name)
 }
 
-/// Whether a text is RESET ALL or DISCARD ALL and nothing else.
-pub fn resets_all(text: &[u8]) -> bool {
-    reset_of(text).is_some_and(|name| is(name, "all"))
+fn set_to_default<'a>(words: &mut Words<'a>) -> Option<&'a [u8]> {
+    let mut name = words.next()?;
+    if is(name, "session") {
+        name = words.next()?;
+    }
+    let value = if is(name, "time") {
+        name = b"TimeZone";
+        words.next().filter(|word| is(word, "zone"))?;
+        words.next()?
+    } else {
+        if !words.takes(b'=') {
+            words.next().filter(|word| is(word, "to"))?;
+        }
+        words.next()?
+    };
+    let is_default = is(value, "default") || (name == b"TimeZone" && is(value, "local"));
+    (is_default && words.is_last()).then_some(name)
 }
 
 fn set_is_harmless(words: &mut Words<'_>, reported: impl Fn(&[u8]) -> bool) -> bool {
@@ -235,6 +255,14 @@ impl<'a> Words<'a> {
         let (word, rest) = self.text.split_at(len);
         self.text = rest;
         if word.is_empty() { None } else { Some(word) }
+    }
+
+    /// Whether this sign comes next; goes on behind it.
+    fn takes(&mut self, sign: u8) -> bool {
+        self.skip_blank();
+        let rest = self.text.strip_prefix(&[sign]);
+        self.text = rest.unwrap_or(self.text);
+        rest.is_some()
     }
 
     /// Whether only blanks and semicolons are left.
@@ -338,18 +366,15 @@ mod tests {
     }
 
     #[test]
-    fn resets_of_everything() {
+    fn resets_are_seen() {
         for (text, expected) in [
             ("reset all", true),
             ("DISCARD ALL;", true),
-            ("reset timezone", false),
+            ("reset timezone", true),
             ("discard all; set a=1", false),
+            ("set timezone = 'default'", false),
         ] {
-            assert_eq!(
-                judge(text.as_bytes(), reported).resets_all,
-                expected,
-                "{text}"
-            );
+            assert_eq!(judge(text.as_bytes(), reported).resets, expected, "{text}");
         }
     }
 
@@ -362,6 +387,17 @@ mod tests {
             ("discard plans", None),
             ("reset a; reset b", None),
             ("reset", None),
+            ("SET a TO default", Some("a")),
+            ("set session a=DEFAULT;", Some("a")),
+            ("set time zone local", Some("TimeZone")),
+            ("set session time zone default", Some("TimeZone")),
+            ("set local a to default", None),
+            ("set a to defaults", None),
+            ("set a to local", None),
+            ("set a to default, b", None),
+            ("set a = default; select 1", None),
+            ("set a", None),
+            ("set a =", None),
         ] {
             let expected = expected.map(str::as_bytes);
             assert_eq!(reset_of(text.as_bytes()), expected, "{text}");

@@ -6,10 +6,9 @@
 
 use std::collections::VecDeque;
 
-use crate::client::ClientUnnamed;
 use crate::names::Named;
 use crate::reply::Skipped;
-use crate::server::ServerUnnamed;
+use crate::unnamed::{ClientUnnamed, ServerUnnamed};
 
 /// What was there before a change.
 #[derive(Debug)]

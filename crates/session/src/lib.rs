@@ -13,7 +13,9 @@
 
 pub mod batch;
 pub mod client;
+pub mod context;
 pub mod effects;
+mod frame;
 mod journal;
 pub mod names;
 mod prepare;
@@ -21,14 +23,19 @@ pub mod prepared;
 pub mod replies;
 pub mod reply;
 mod request;
+pub mod rules;
 pub mod server;
 pub mod settings;
+mod spelling;
 pub mod statement;
+mod unnamed;
 
 pub use batch::Batch;
-pub use client::{Client, Mode, Refusal, Rules, Verdict};
+pub use client::Client;
+pub use context::Context;
 pub use effects::Effects;
 pub use replies::Error;
-pub use server::{Counts, Server};
+pub use rules::{Mode, Refusal, Rules, Verdict};
+pub use server::{Counts, Goodbye, Server};
 pub use settings::{Parameters, Settings};
 pub use statement::Statements;

@@ -135,6 +135,27 @@ fn remember(gone: &mut VecDeque<(u32, Box<[u8]>)>, alias: u32, name: Box<[u8]>) 
     gone.push_back((alias, name));
 }
 
+/// Puts `name` where `text` has the statement name `ours`; `None` when it does not have it.
+pub(crate) fn rename(text: &[u8], ours: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut copied = 0;
+    for at in memchr::memmem::find_iter(text, ours) {
+        let end = at + ours.len();
+        // Not the front of a longer number.
+        if text.get(end).is_some_and(u8::is_ascii_digit) {
+            continue;
+        }
+        out.extend_from_slice(&text[copied..at]);
+        out.extend_from_slice(name);
+        copied = end;
+    }
+    if copied == 0 {
+        return None;
+    }
+    out.extend_from_slice(&text[copied..]);
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,15 +10,18 @@ use std::sync::Arc;
 use pgweir_wire::{encode, frontend as message, tag::frontend};
 
 use crate::batch::Batch;
-use crate::client::{Client, ClientUnnamed, Frame, Outcome, Refusal, Rules};
+use crate::client::Client;
+use crate::context::Context;
 use crate::effects::{self, Verdict};
+use crate::frame::{Frame, Outcome, check_names};
 use crate::journal::Before;
 use crate::names::{NAMES_MAX, Named};
 use crate::prepared::Have;
-use crate::reply::{Expect, Kind};
-use crate::request::{check_names, done, wait_for_names};
-use crate::server::{Server, Unnamed};
-use crate::statement::{NAME_PREFIX, Statement};
+use crate::reply::{Expect, Kind, Resets};
+use crate::rules::{Refusal, Rules};
+use crate::server::Server;
+use crate::statement::{NAME_PREFIX, Statement, pretender};
+use crate::unnamed::{ClientUnnamed, Unnamed};
 
 /// A name in a request.
 struct Found {
@@ -63,7 +66,7 @@ impl Client {
         to_client: &mut Batch,
     ) -> Result<Outcome, Refusal> {
         let Some(name_len) = memchr::memchr(0, frame.body_seen()) else {
-            return wait_for_names(frame);
+            return frame.wait_for_names();
         };
         check_names(name_len)?;
         if frame.len > rules.max_statement_size {
@@ -119,7 +122,7 @@ impl Client {
         if let Some(named) = named.filter(|named| !self.is_swept(named, server)) {
             let named = named.clone();
             self.parse_again(parse, &named, server, rules, to_server);
-            return Ok(done(frame));
+            return Ok(frame.done());
         }
         let names = self.names.get_or_insert_default();
         if server.replies.is_empty() {
@@ -145,7 +148,7 @@ impl Client {
         };
         self.give_name(parse.name, statement, number, alias, server);
         server.inject(to_client);
-        Ok(done(frame))
+        Ok(frame.done())
     }
 
     /// A Parse under a name that is taken: the server says so itself, in its own words (42P05).
@@ -230,22 +233,29 @@ impl Client {
         to_server: &mut Batch,
     ) -> Result<Outcome, Refusal> {
         let Some(bind) = message::bind_names(frame.body_seen()) else {
-            return wait_for_names(frame);
+            return frame.wait_for_names();
         };
         check_names(bind.rest_at)?;
         server.counts.binds += 1;
         if bind.statement.is_empty() {
             let verdict = self.unnamed_statement(server, rules, to_server);
-            self.bound(bind.portal, 0, verdict, server);
+            let resets = match &self.unnamed {
+                ClientUnnamed::Known(statement) => self.resets_of(statement, verdict),
+                _ => Resets::Nothing,
+            };
+            self.bound(bind.portal, 0, verdict, resets, server);
             server.push(Expect::forward(Kind::Bind));
             return Ok(frame.forward());
         }
         let found = self.find(bind.statement, server, rules, to_server);
-        let verdict = found.statement.as_deref();
-        let verdict = verdict.map_or(Verdict::default(), |statement| {
-            verdict_of(statement, server)
-        });
-        self.bound(bind.portal, found.id(), verdict, server);
+        let (verdict, resets) = match &found.statement {
+            Some(statement) => {
+                let verdict = verdict_of(statement, server);
+                (verdict, self.resets_of(statement, verdict))
+            }
+            None => Default::default(),
+        };
+        self.bound(bind.portal, found.id(), verdict, resets, server);
         server.push(found.expect(Kind::Bind));
         let Some(name) = found.sent() else {
             return Ok(frame.forward());
@@ -278,7 +288,7 @@ impl Client {
         to_server: &mut Batch,
     ) -> Result<Outcome, Refusal> {
         let Some(body) = frame.body() else {
-            return wait_for_names(frame);
+            return frame.wait_for_names();
         };
         check_names(body.len())?;
         let describe = message::describe(body)?;
@@ -301,7 +311,7 @@ impl Client {
             return Ok(frame.forward());
         };
         to_server.own(|out| encode::describe(b'S', name, out));
-        Ok(done(frame))
+        Ok(frame.done())
     }
 
     pub(crate) fn close(
@@ -311,7 +321,7 @@ impl Client {
         to_client: &mut Batch,
     ) -> Result<Outcome, Refusal> {
         let Some(body) = frame.body() else {
-            return wait_for_names(frame);
+            return frame.wait_for_names();
         };
         check_names(body.len())?;
         let close = message::close(body)?;
@@ -325,7 +335,7 @@ impl Client {
                 server.remember(number, Before::Name(close.name.into(), Some(before)));
             }
             server.inject(to_client);
-            return Ok(done(frame));
+            return Ok(frame.done());
         }
         let exact = self.unnamed_is_exact(server);
         let number = server.push(Expect::forward(Kind::Close));
@@ -348,7 +358,7 @@ impl Client {
         match &mut self.unnamed {
             ClientUnnamed::Known(statement) => {
                 if !fits {
-                    self::in_context(statement, &self.context, server, rules);
+                    in_context(statement, &self.context, server, rules);
                     server.give_unnamed(Some(statement), to_server);
                 }
                 verdict_of(statement, server)
@@ -433,7 +443,7 @@ impl Client {
     ) -> Arc<Statement> {
         let mut statement = Arc::clone(&named.statement);
         if server.have(&statement) != Have::Yes
-            && self::in_context(&mut statement, &self.context, server, rules)
+            && in_context(&mut statement, &self.context, server, rules)
             && let Some(names) = &mut self.names
             && let Some(named) = names.find_mut(name)
         {
@@ -441,6 +451,14 @@ impl Client {
         }
         server.ensure(&statement, named.alias, to_server);
         statement
+    }
+
+    fn resets_of(&self, statement: &Statement, verdict: Verdict) -> Resets {
+        if verdict.resets {
+            self.resets(statement.text())
+        } else {
+            Resets::Nothing
+        }
     }
 
     fn intern(
@@ -460,7 +478,7 @@ impl Client {
 /// Says whether it did.
 fn in_context(
     statement: &mut Arc<Statement>,
-    context: &crate::Settings,
+    context: &Context,
     server: &Server,
     rules: &Rules<'_>,
 ) -> bool {
@@ -483,9 +501,4 @@ fn verdict_of(statement: &Statement, server: &Server) -> Verdict {
             effects::is_harmless_set(statement.text(), |name| server.reports(name));
     }
     verdict
-}
-
-/// The name that is sent in the place of one that only looks like ours; no statement has it.
-pub(crate) fn pretender(name: &[u8]) -> Vec<u8> {
-    [name, b" (client)"].concat()
 }

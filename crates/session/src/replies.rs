@@ -6,9 +6,12 @@ use pgweir_wire::{backend, encode, header, tag::backend as tag};
 use crate::batch::Batch;
 use crate::client::Client;
 use crate::effects::{self, Effects};
-use crate::reply::{Expect, Kind, Skipped, To};
-use crate::server::{Passing, Server};
+use crate::frame::Passing;
+use crate::reply::{Expect, Kind, Resets, Skipped, To};
+use crate::rules::Mode;
+use crate::server::{Goodbye, Server};
 use crate::settings::{Settings, settable};
+use crate::unnamed::Unnamed;
 
 /// The server did what the protocol does not allow: the connection cannot be used any more.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -34,11 +37,33 @@ impl Server {
     /// Takes bytes from the server; says how many it consumed. The rest, less than a frame, is to
     /// be put in front of the next read.
     ///
-    /// `client` is who holds the lease. What it is to receive is added to `to_client`.
+    /// `client` is who holds the lease. What it is to receive is added to `to_client`: nothing more
+    /// once it [is refused](Client::is_refused).
     ///
     /// # Errors
     /// When the server breaks the protocol; nothing may be sent on this connection any more.
     pub fn handle_replies(
+        &mut self,
+        input: &[u8],
+        mut client: Option<&mut Client>,
+        to_client: &mut Batch,
+    ) -> Result<usize, Error> {
+        let is_refused = |client: &Option<&mut Client>| {
+            client.as_deref().is_some_and(|client| client.is_refused())
+        };
+        let mut at = 0;
+        if !is_refused(&client) {
+            at = self.take_replies(input, client.as_deref_mut(), to_client)?;
+        }
+        if is_refused(&client) {
+            at += self.take_replies(&input[at..], None, &mut Batch::new())?;
+        }
+        Ok(at)
+    }
+
+    /// [`Server::handle_replies`] up to the end of the input, or to the ReadyForQuery that shows
+    /// that the client is refused.
+    fn take_replies(
         &mut self,
         input: &[u8],
         mut client: Option<&mut Client>,
@@ -76,11 +101,15 @@ impl Server {
                 } else {
                     None
                 };
-                if self.control(head.tag, body, client.as_deref_mut(), to_client)? == Rewritten::Yes
-                {
-                    // Only a whole frame is ever rewritten.
-                    at += len as usize;
-                    continue;
+                let done = self.control(head.tag, body, client.as_deref_mut(), to_client)?;
+                // Only a whole frame is ever rewritten or held back.
+                match done {
+                    Done::No => {}
+                    Done::Yes => {
+                        at += len as usize;
+                        continue;
+                    }
+                    Done::Refused => return Ok(at + len as usize),
                 }
             }
             let forward = client.is_some() && self.forwards(head.tag);
@@ -145,7 +174,7 @@ impl Server {
         body: Option<&[u8]>,
         client: Option<&mut Client>,
         to_client: &mut Batch,
-    ) -> Result<Rewritten, Error> {
+    ) -> Result<Done, Error> {
         if !is_unasked(frame) && frame != tag::READY_FOR_QUERY {
             self.began = true;
             self.replies.nothing_loose();
@@ -202,7 +231,7 @@ impl Server {
                 });
             }
         }
-        Ok(Rewritten::No)
+        Ok(Done::No)
     }
 
     /// What follows once a control frame has been handed on: the entry that it answers is done.
@@ -229,23 +258,12 @@ impl Server {
         self.inject(to_client);
     }
 
-    /// Makes the replies in front of the queue that the server knows nothing of.
-    pub(crate) fn inject(&mut self, to_client: &mut Batch) {
-        while let Some(entry) = self.replies.pop_own() {
-            match entry.kind {
-                Kind::Parse => to_client.own(encode::parse_complete),
-                Kind::Close => to_client.own(encode::close_complete),
-                _ => {}
-            }
-        }
-    }
-
     fn ready_for_query(
         &mut self,
         body: &[u8],
-        client: Option<&mut Client>,
+        mut client: Option<&mut Client>,
         to_client: &mut Batch,
-    ) -> Result<Rewritten, Error> {
+    ) -> Result<Done, Error> {
         let loose = self.replies.is_loose();
         let owed = self.replies.front().is_some_and(|entry| match entry.kind {
             Kind::Sync => true,
@@ -260,15 +278,26 @@ impl Server {
         self.reset = false;
         if !owed {
             self.replies.loose_came();
+        }
+        if let Some(client) = client.as_deref_mut() {
+            client.is_ready(self.status);
+        }
+        if client.as_deref().is_some_and(|client| client.is_refused()) {
+            if owed {
+                self.settle(tag::READY_FOR_QUERY, None, &mut Batch::new());
+            }
+            return Ok(Done::Refused);
+        }
+        if !owed {
             if client.is_some() {
                 to_client.own(|out| encode::ready(self.status, out));
             }
-            return Ok(Rewritten::Yes);
+            return Ok(Done::Yes);
         }
         if reset_all && let Some(client) = client {
             client.settings_were_reset(self, to_client);
         }
-        Ok(Rewritten::No)
+        Ok(Done::No)
     }
 
     /// ReadyForQuery has been handed on.
@@ -308,16 +337,17 @@ impl Server {
             b"DEALLOCATE ALL" => self.prepared.clear_before(number),
             // A name of ours, perhaps.
             b"DEALLOCATE" => self.prepared.doubt_all(),
-            b"RESET" if front.resets_all => self.settings = Settings::default(),
             _ => {}
         }
         if front.to == To::Swallow {
             return;
         }
-        match command {
-            b"DISCARD ALL" => (self.reset, self.reset_all) = (true, true),
-            b"RESET" => (self.reset, self.reset_all) = (true, self.reset_all || front.resets_all),
-            _ => {}
+        if matches!(command, b"RESET" | b"DISCARD ALL")
+            || (command == b"SET" && front.resets != Resets::Nothing)
+        {
+            (self.reset, self.astray) = (true, true);
+            self.reset_all |= front.resets == Resets::All || command == b"DISCARD ALL";
+            self.forget_unreported(front.resets, client.as_deref());
         }
         if matches!(command, b"DISCARD ALL" | b"DEALLOCATE ALL")
             && let Some(client) = client
@@ -329,38 +359,54 @@ impl Server {
         }
     }
 
+    /// What the server does not report is no more what we SET; the rest it says itself.
+    fn forget_unreported(&mut self, resets: Resets, client: Option<&Client>) {
+        let is_reported = |name: &[u8]| self.base.value(name).is_some();
+        let settings = match resets {
+            Resets::All => self.settings.only(is_reported),
+            Resets::One(Some(place)) => {
+                let name = client.and_then(|client| client.startup.name_at(place));
+                self.settings
+                    .only(|other| Some(other) != name || is_reported(other))
+            }
+            _ => return,
+        };
+        self.settings = settings;
+    }
+
     fn parameter_status(
         &mut self,
         body: &[u8],
         client: Option<&mut Client>,
         to_client: &mut Batch,
-    ) -> Result<Rewritten, Error> {
+    ) -> Result<Done, Error> {
         let backend::ParameterStatus { name, value } = backend::parameter_status(body)?;
         if !settable(name) {
-            return Ok(Rewritten::No);
+            return Ok(Done::No);
         }
         let front = self.replies.front();
         let ours = front.is_some_and(|entry| entry.to == To::Swallow);
         if front.is_some_and(|entry| entry.settings) {
-            return Ok(Rewritten::No);
+            return Ok(Done::No);
         }
         self.settings = self.settings.with(name, value, &self.base);
         let Some(client) = client.filter(|_| !ours) else {
-            return Ok(Rewritten::No);
+            return Ok(Done::No);
         };
-        // Back at the base, to the server; to the client that is what its startup packet said.
-        let is_base = self.reset && self.base.value(name) == Some(value);
-        let own = is_base.then(|| client.startup.value(name)).flatten();
+        // Back at the base, to the server; to the client that is its own default.
+        let resets = self.reset || front.is_some_and(|entry| entry.resets != Resets::Nothing);
+        let is_base = resets && self.base.value(name) == Some(value);
+        let own = is_base.then(|| client.default_of(name)).flatten();
         let shown = own.unwrap_or(value).to_vec();
-        if client.known(name, &self.base) == Some(&shown) {
-            return Ok(Rewritten::Yes);
+        if client.known(name) == Some(&shown) {
+            return Ok(Done::Yes);
         }
-        client.told(name, &shown, &self.base);
+        client.told(name, &shown);
         if shown == value {
-            return Ok(Rewritten::No);
+            return Ok(Done::No);
         }
         to_client.own(|out| encode::parameter_status(name, &shown, out));
-        Ok(Rewritten::Yes)
+        Ok(Done::Yes)
     }
 
     fn error_response(
@@ -368,8 +414,25 @@ impl Server {
         body: Option<&[u8]>,
         mut client: Option<&mut Client>,
         to_client: &mut Batch,
-    ) -> Rewritten {
+    ) -> Done {
         let forwards = client.is_some() && self.forwards(tag::ERROR_RESPONSE);
+        if let Some(severity) = body.and_then(|body| backend::Fields::new(body).severity())
+            && matches!(severity, b"FATAL" | b"PANIC")
+        {
+            // Between two leases the connection is nobody's, and so is its end.
+            let over = self.at_boundary()
+                && client
+                    .as_deref()
+                    .is_some_and(|client| client.mode() != Mode::Session);
+            self.goodbye = if forwards && !over {
+                Goodbye::Heard
+            } else {
+                Goodbye::Unheard
+            };
+            if over {
+                return Done::Yes;
+            }
+        }
         let front = self.replies.front().copied();
         // What fails at a Sync or a preparation of ours is the client's affair, also if it is gone.
         if front.is_some_and(|entry| entry.to == To::Swallow && entry.kind == Kind::Query) {
@@ -392,9 +455,9 @@ impl Server {
             && let Some(renamed) = client.rename(body, &front)
         {
             to_client.own(|out| encode::frame(tag::ERROR_RESPONSE, &renamed, out));
-            return Rewritten::Yes;
+            return Done::Yes;
         }
-        Rewritten::No
+        Done::No
     }
 
     fn skipped(
@@ -417,15 +480,20 @@ impl Server {
         if let Some(client) = client {
             client.skipped(skipped, self);
         } else {
-            self.unnamed.what = crate::server::Unnamed::Foreign;
+            self.unnamed.what = Unnamed::Foreign;
         }
     }
 }
 
+/// Whether a control frame has been dealt with already.
 #[derive(PartialEq, Eq)]
-enum Rewritten {
-    Yes,
+enum Done {
+    /// It has not: it is handed on, or dropped, as it is.
     No,
+    /// It has: written in another form, or left out.
+    Yes,
+    /// It has, and the client gets nothing more.
+    Refused,
 }
 
 /// Frames that carry data and need no look inside.
@@ -440,25 +508,4 @@ fn is_unasked(frame: u8) -> bool {
         frame,
         tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE | tag::PARAMETER_STATUS
     )
-}
-
-/// Puts `name` where `text` has the statement name `ours`; `None` when it does not have it.
-pub(crate) fn rename(text: &[u8], ours: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let mut copied = 0;
-    for at in memchr::memmem::find_iter(text, ours) {
-        let end = at + ours.len();
-        // Not the front of a longer number.
-        if text.get(end).is_some_and(u8::is_ascii_digit) {
-            continue;
-        }
-        out.extend_from_slice(&text[copied..at]);
-        out.extend_from_slice(name);
-        copied = end;
-    }
-    if copied == 0 {
-        return None;
-    }
-    out.extend_from_slice(&text[copied..]);
-    Some(out)
 }

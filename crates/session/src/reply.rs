@@ -50,6 +50,18 @@ pub enum To {
     Inject,
 }
 
+/// Which settings a statement gives their defaults, if it does nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resets {
+    /// None, as far as is known.
+    #[default]
+    Nothing,
+    /// One: its place among those of the client's startup packet, if it is there.
+    One(Option<u8>),
+    /// All.
+    All,
+}
+
 /// One expected reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expect {
@@ -59,8 +71,8 @@ pub struct Expect {
     pub to: To,
     /// The statement is a SET that leaves nothing to clean (see `effects`).
     pub harmless_set: bool,
-    /// The statement resets all settings.
-    pub resets_all: bool,
+    /// Which settings the statement gives their defaults.
+    pub resets: Resets,
     /// A query of ours that puts settings in force.
     pub settings: bool,
     /// A Parse that must fail, as its name is taken.
@@ -78,7 +90,7 @@ impl Expect {
             kind,
             to: To::Forward,
             harmless_set: false,
-            resets_all: false,
+            resets: Resets::Nothing,
             settings: false,
             refused: false,
             alias: 0,

@@ -1,17 +1,18 @@
 //! Judging one request of a client that holds a lease: what is owed for it, and in which form it
 //! goes to the server.
 
-use pgweir_wire::tag::frontend;
+use pgweir_wire::{encode, header, tag::frontend};
 
 use crate::batch::Batch;
-use crate::client::{
-    Bound, Client, ClientUnnamed, Frame, NAMES_LEN_MAX, Outcome, Refusal, Rules, is_request,
-};
-use crate::effects::{self, Verdict};
+use crate::client::Client;
+use crate::effects;
+use crate::frame::{Frame, Outcome, Passing};
 use crate::journal::Before;
-use crate::reply::{Expect, Kind};
-use crate::server::{Server, Unnamed, extended_kind};
+use crate::reply::{Expect, Kind, Resets};
+use crate::rules::{Refusal, Rules, Verdict};
+use crate::server::Server;
 use crate::settings::Settings;
+use crate::unnamed::{ClientUnnamed, Unnamed};
 
 /// Longest Query that is held back until all of it is there, so that its text can be judged. A
 /// longer one counts as having done anything if it did not come in one piece.
@@ -20,8 +21,98 @@ const QUERY_HELD_MAX: u64 = 64 * 1024;
 const RESET_HELD_MAX: u64 = 1024;
 
 impl Client {
+    /// Takes bytes from the client: says how many are dealt with, and what comes next. The rest is
+    /// to be put in front of the next read (or kept until there is a server).
+    pub fn handle_request(
+        &mut self,
+        input: &[u8],
+        mut server: Option<&mut Server>,
+        rules: &Rules<'_>,
+        to_server: &mut Batch,
+        to_client: &mut Batch,
+    ) -> (usize, Verdict) {
+        let mut at = 0;
+        loop {
+            if self.passing.remaining > 0 {
+                let rest = usize::try_from(self.passing.remaining).unwrap_or(usize::MAX);
+                let len = (input.len() - at).min(rest);
+                if len == 0 {
+                    return (at, Verdict::More);
+                }
+                self.pass(at, len, server.as_deref_mut(), to_server);
+                at += len;
+                continue;
+            }
+            let head = match header(&input[at..], rules.max_packet_size) {
+                Ok(Some(head)) => head,
+                Ok(None) => return (at, Verdict::More),
+                Err(error) => return (at, Verdict::Refused(error.into())),
+            };
+            let frame = Frame {
+                tag: head.tag,
+                len: head.frame_len(),
+                seen: &input[at..],
+            };
+            let outcome = match server.as_deref_mut() {
+                Some(server) => self.request(&frame, server, rules, to_server, to_client),
+                None => self.without_server(&frame, to_client),
+            };
+            match outcome {
+                Ok(Outcome::Pass { from, forward }) => {
+                    // What stands before `from` has been written in another form already.
+                    self.passing = Passing {
+                        remaining: frame.len,
+                        forward: false,
+                    };
+                    self.pass(at, from, None, to_server);
+                    at += from;
+                    self.passing.forward = forward;
+                    if forward && let Some(server) = server.as_deref_mut() {
+                        server.half_sent = self.passing.remaining;
+                    }
+                }
+                Ok(Outcome::More) => return (at, Verdict::More),
+                Ok(Outcome::NeedsServer) => return (at, Verdict::NeedsServer),
+                Ok(Outcome::Terminate) => return (at, Verdict::Terminate),
+                Err(refusal) => return (at, Verdict::Refused(refusal)),
+            }
+        }
+    }
+
+    fn pass(&mut self, at: usize, len: usize, server: Option<&mut Server>, to_server: &mut Batch) {
+        self.passing.remaining -= len as u64;
+        if self.passing.forward {
+            to_server.input(at..at + len);
+            if let Some(server) = server {
+                server.half_sent = self.passing.remaining;
+            }
+        }
+    }
+
+    /// A request while no server connection is leased.
+    fn without_server(
+        &mut self,
+        frame: &Frame<'_>,
+        to_client: &mut Batch,
+    ) -> Result<Outcome, Refusal> {
+        match frame.tag {
+            frontend::TERMINATE => Ok(Outcome::Terminate),
+            // Nothing is open: the server would answer just this.
+            frontend::SYNC => {
+                to_client.own(|out| encode::ready(pgweir_wire::backend::Status::Idle, out));
+                Ok(frame.drop())
+            }
+            // Copy data after a failed COPY, and a Flush of nothing, are ignored by the server.
+            frontend::FLUSH | frontend::COPY_DATA | frontend::COPY_DONE | frontend::COPY_FAIL => {
+                Ok(frame.drop())
+            }
+            tag if is_request(tag) => Ok(Outcome::NeedsServer),
+            tag => Err(Refusal::Tag(tag)),
+        }
+    }
+
     /// One frame of a client that holds `server`.
-    pub(crate) fn request(
+    fn request(
         &mut self,
         frame: &Frame<'_>,
         server: &mut Server,
@@ -37,12 +128,15 @@ impl Client {
                 Err(Refusal::Tag(frame.tag))
             };
         }
+        if server.astray && begins_a_unit(frame.tag) && server.takes_a_query_of_ours() {
+            self.put_right(server, to_server);
+        }
         match frame.tag {
             frontend::QUERY => Ok(self.query(frame, server, to_server)),
             frontend::FUNCTION_CALL => {
                 if self.mapping {
                     // Any function by its number, pg_advisory_lock too.
-                    server.left = server.left.and(Verdict::UNSEEN.effects);
+                    server.left = server.left.and(effects::Verdict::UNSEEN.effects);
                 }
                 server.replies.push(Expect::forward(Kind::Query));
                 server.unsynced = false;
@@ -91,19 +185,21 @@ impl Client {
             let verdict = match text {
                 Some(text) => effects::judge(text, |name| server.reports(name)),
                 None if frame.len <= QUERY_HELD_MAX => return Outcome::More,
-                None => Verdict::UNSEEN,
+                None => effects::Verdict::UNSEEN,
             };
             server.left = server.left.and(verdict.effects);
             entry.harmless_set = verdict.harmless_set;
-            entry.resets_all = verdict.resets_all;
+            entry.resets = text
+                .filter(|_| verdict.resets)
+                .map_or(Resets::Nothing, |text| self.resets(text));
             if verdict.sweeps {
                 server.swept = Some(server.replies.next_number());
             }
-        } else if !self.startup.is_empty() {
+        } else if self.has_own_defaults(server) {
             if text.is_none() && frame.len <= RESET_HELD_MAX {
                 return Outcome::More;
             }
-            entry.resets_all = text.is_some_and(effects::resets_all);
+            entry.resets = text.map_or(Resets::Nothing, |text| self.resets(text));
         }
         let number = server.replies.next_number();
         let exact = self.unnamed_is_exact(server);
@@ -120,32 +216,34 @@ impl Client {
         let is_idle = server.status == pgweir_wire::backend::Status::Idle;
         if settled
             && is_idle
-            && let Some(restored) = text.and_then(|text| self.restored(text))
+            && let Some(restored) = text.and_then(|text| self.restored(text, server))
         {
             // To the server its own login is what is to be restored; to the client, the client's.
             to_server.own(|out| out.extend_from_slice(&frame.seen[..frame.len as usize]));
             let (changes, target) = restored;
             server.ask_settings(&changes, target, to_server);
-            return done(frame);
+            return frame.done();
         }
         frame.forward()
     }
 
-    /// What must follow a RESET so that the values of the client's startup packet are in force: the
-    /// statements, and the settings behind them.
-    fn restored(&self, text: &[u8]) -> Option<(Vec<u8>, Settings)> {
-        if self.startup.is_empty() {
+    /// What must follow a RESET so that the client's own defaults are in force: the statements,
+    /// and the settings behind them.
+    fn restored(&self, text: &[u8], server: &Server) -> Option<(Vec<u8>, Settings)> {
+        if !self.has_own_defaults(server) {
             return None;
         }
         let name = effects::reset_of(text)?;
+        let defaults = self.defaults_on(server);
         let mut changes = Vec::new();
         if name.eq_ignore_ascii_case(b"all") {
-            Settings::default().write_changes(&self.startup, &mut changes);
-            return Some((changes, self.startup.clone()));
+            Settings::default().write_changes(&defaults, &mut changes);
+            return (!changes.is_empty()).then(|| (changes, defaults.into_owned()));
         }
-        let value = self.startup.value(name)?;
+        let value = defaults.value(name)?;
         Settings::default().write_changes(&Settings::new([(name, value)]), &mut changes);
-        let settings = self.settings().iter().chain([(name, value)]);
+        let settings = self.settings_on(server);
+        let settings = settings.iter().chain([(name, value)]);
         Some((changes, Settings::new(settings)))
     }
 
@@ -156,7 +254,7 @@ impl Client {
             Some(0) => {
                 entry.statement = self.bound.statement;
                 entry.harmless_set = self.bound.harmless_set;
-                entry.resets_all = self.bound.resets_all;
+                entry.resets = self.bound.resets;
                 self.bound.sweeps
             }
             None if !frame.is_whole() => return Outcome::More,
@@ -168,64 +266,28 @@ impl Client {
         server.push(entry);
         frame.forward()
     }
-
-    /// Notes what a Bind makes a portal from.
-    pub(crate) fn bound(
-        &mut self,
-        portal: &[u8],
-        statement: u64,
-        verdict: Verdict,
-        server: &mut Server,
-    ) {
-        server.left = server.left.and(verdict.effects);
-        if portal.is_empty() {
-            self.bound = Bound {
-                statement,
-                harmless_set: verdict.harmless_set,
-                resets_all: verdict.resets_all,
-                sweeps: verdict.sweeps,
-                ..self.bound
-            };
-        } else if verdict.sweeps {
-            self.bound.named_sweeps = Some(server.replies.next_number());
-        }
-    }
-
-    /// Whether the server's unnamed statement is the client's, whatever becomes of the requests
-    /// that are outstanding.
-    pub(crate) fn unnamed_is_exact(&self, server: &Server) -> bool {
-        server.unnamed_is_certain() && self.unnamed.is_at(&server.unnamed.what, self.lease)
-    }
 }
 
-/// The frame has been written in another form.
-pub(crate) fn done(frame: &Frame<'_>) -> Outcome {
-    Outcome::Pass {
-        from: usize::try_from(frame.len).unwrap_or(usize::MAX),
-        forward: true,
-    }
+/// Tags of messages with which something new begins: no portal of before is used.
+fn begins_a_unit(tag: u8) -> bool {
+    matches!(
+        tag,
+        frontend::QUERY | frontend::PARSE | frontend::BIND | frontend::FUNCTION_CALL
+    )
 }
 
-/// The names of a message must be seen whole, but nobody needs names of many kilobytes.
-pub(crate) fn wait_for_names(frame: &Frame<'_>) -> Result<Outcome, Refusal> {
-    if frame.is_whole() {
-        return Err(unterminated());
-    }
-    check_names(frame.body_seen().len())?;
-    Ok(Outcome::More)
-}
-
-/// The front of a message, up to the end of its names, is `len` bytes long, or longer.
-pub(crate) fn check_names(len: usize) -> Result<(), Refusal> {
-    if len > NAMES_LEN_MAX {
-        return Err(unterminated());
-    }
-    Ok(())
-}
-
-fn unterminated() -> Refusal {
-    let message = "of the extended protocol";
-    pgweir_wire::Error::Unterminated { message }.into()
+/// Tags of messages that a server has to answer.
+fn is_request(tag: u8) -> bool {
+    matches!(
+        tag,
+        frontend::QUERY
+            | frontend::PARSE
+            | frontend::BIND
+            | frontend::DESCRIBE
+            | frontend::EXECUTE
+            | frontend::CLOSE
+            | frontend::FUNCTION_CALL
+    )
 }
 
 fn is_known(tag: u8) -> bool {
@@ -239,4 +301,16 @@ fn is_known(tag: u8) -> bool {
                 | frontend::COPY_FAIL
                 | frontend::TERMINATE
         )
+}
+
+/// Tags whose requests belong to the extended protocol and are owed a reply of their own.
+fn extended_kind(tag: u8) -> Option<Kind> {
+    match tag {
+        frontend::PARSE => Some(Kind::Parse),
+        frontend::BIND => Some(Kind::Bind),
+        frontend::DESCRIBE => Some(Kind::Describe),
+        frontend::EXECUTE => Some(Kind::Execute),
+        frontend::CLOSE => Some(Kind::Close),
+        _ => None,
+    }
 }

@@ -4,61 +4,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use pgweir_wire::{backend::Status, encode, tag::frontend};
+use pgweir_wire::{backend::Status, encode};
 
 use crate::batch::Batch;
 use crate::effects::Effects;
+use crate::frame::Passing;
 use crate::journal::{Before, Journal};
 use crate::prepared::{Have, Prepared};
 use crate::reply::{Expect, Kind, Replies};
-use crate::settings::{Parameters, Settings};
+use crate::settings::{Parameters, Settings, settable};
 use crate::statement::Statement;
-
-/// What the unnamed statement of a server connection is, and what is known about the request that
-/// made it so.
-#[derive(Debug)]
-pub(crate) struct ServerUnnamed {
-    pub(crate) what: Unnamed,
-    /// Number of that request.
-    pub(crate) number: u64,
-    /// Its segment.
-    pub(crate) segment: u64,
-    /// Whether the server had just what the client knew, so that it does not matter if the request
-    /// is skipped: both are then as before.
-    pub(crate) exact: bool,
-}
-
-impl Default for ServerUnnamed {
-    fn default() -> Self {
-        Self {
-            what: Unnamed::None,
-            number: 0,
-            segment: 0,
-            exact: true,
-        }
-    }
-}
-
-/// What the unnamed statement of a server connection is.
-#[derive(Debug, Default)]
-pub(crate) enum Unnamed {
-    /// There is none.
-    #[default]
-    None,
-    /// This one.
-    Known(Arc<Statement>),
-    /// One that is not tracked, or perhaps none.
-    Foreign,
-}
-
-/// A frame of which only the beginning has been seen.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Passing {
-    /// Bytes of it that are still to come. Invariant: 0 between frames.
-    pub(crate) remaining: u64,
-    /// Whether they are handed on or dropped.
-    pub(crate) forward: bool,
-}
+use crate::unnamed::{ServerUnnamed, Unnamed};
 
 /// Requests done since they were last taken.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +29,19 @@ pub struct Counts {
     pub server_parses: u32,
     /// Bind messages.
     pub binds: u32,
+}
+
+/// Whether the server has said, in an ErrorResponse that is FATAL or PANIC, that it ends the
+/// connection.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Goodbye {
+    /// It has not.
+    #[default]
+    No,
+    /// It has, and no client was told: nobody had asked for anything, or only we had.
+    Unheard,
+    /// It has, and the client that holds the connection was told in the server's own words.
+    Heard,
 }
 
 /// The state of one server connection after its login.
@@ -103,6 +72,9 @@ pub struct Server {
     pub(crate) reset: bool,
     /// Since then all settings were reset.
     pub(crate) reset_all: bool,
+    /// A RESET went through on this lease, so that the server's defaults may be in force in the
+    /// place of the client's.
+    pub(crate) astray: bool,
     /// Bytes that the server still expects of a frame that a client began.
     pub(crate) half_sent: u64,
     /// Extended-protocol requests were sent with no Sync behind them yet.
@@ -111,6 +83,7 @@ pub struct Server {
     pub(crate) segment: u64,
     /// Body of the ErrorResponse to a request of our own.
     pub(crate) own_error: Option<Box<[u8]>>,
+    pub(crate) goodbye: Goodbye,
     pub(crate) counts: Counts,
 }
 
@@ -133,10 +106,12 @@ impl Server {
             began: false,
             reset: false,
             reset_all: false,
+            astray: false,
             half_sent: 0,
             unsynced: false,
             segment: 0,
             own_error: None,
+            goodbye: Goodbye::No,
             counts: Counts::default(),
         }
     }
@@ -176,6 +151,11 @@ impl Server {
         self.own_error = None;
     }
 
+    /// Whether the server has said that it ends the connection: then nobody else may get it.
+    pub fn goodbye(&self) -> Goodbye {
+        self.goodbye
+    }
+
     /// Counts since the last call.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
@@ -201,6 +181,7 @@ impl Server {
             && self.passing.remaining == 0
             && self.half_sent == 0
             && !self.left.has(Effects::FOR_GOOD)
+            && self.goodbye == Goodbye::No
     }
 
     /// Whether everything that is owed will come without another word from the client.
@@ -256,6 +237,14 @@ impl Server {
         self.half_sent == 0 && !self.replies.copy_in()
     }
 
+    /// Whether a query of ours that cannot fail by itself can stand between two of the client's.
+    pub(crate) fn takes_a_query_of_ours(&self) -> bool {
+        self.replies.is_empty()
+            && !self.replies.skipping()
+            && !self.unsynced
+            && self.status != Status::Failed
+    }
+
     /// Puts `target` in force in one query of our own; the caller has seen that it differs.
     pub(crate) fn change_settings(&mut self, target: &Settings, to_server: &mut Batch) {
         let mut text = Vec::new();
@@ -275,6 +264,17 @@ impl Server {
         };
         self.ask_as(entry, text, to_server);
         self.pending.push_back(target);
+    }
+
+    /// Makes the replies in front of the queue that the server knows nothing of.
+    pub(crate) fn inject(&mut self, to_client: &mut Batch) {
+        while let Some(entry) = self.replies.pop_own() {
+            match entry.kind {
+                Kind::Parse => to_client.own(encode::parse_complete),
+                Kind::Close => to_client.own(encode::close_complete),
+                _ => {}
+            }
+        }
     }
 
     /// Closes statements beyond the limit. Done between transactions only: Close would also close
@@ -393,18 +393,6 @@ impl Server {
 
     /// Whether the server reports changes of a parameter.
     pub(crate) fn reports(&self, name: &[u8]) -> bool {
-        crate::settings::settable(name) && self.base.value(name).is_some()
-    }
-}
-
-/// Tags whose requests belong to the extended protocol and are owed a reply of their own.
-pub(crate) fn extended_kind(tag: u8) -> Option<Kind> {
-    match tag {
-        frontend::PARSE => Some(Kind::Parse),
-        frontend::BIND => Some(Kind::Bind),
-        frontend::DESCRIBE => Some(Kind::Describe),
-        frontend::EXECUTE => Some(Kind::Execute),
-        frontend::CLOSE => Some(Kind::Close),
-        _ => None,
+        settable(name) && self.base.value(name).is_some()
     }
 }

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use crate::spelling::spelled;
+
 /// Reported by the server but not to be set by anybody (runtime-config-preset, libpq-status).
 const PRESET: [&[u8]; 7] = [
     b"server_version",
@@ -124,6 +126,26 @@ impl Settings {
             .map(|(_, v)| &**v)
     }
 
+    /// Where a name stands among those that differ from the base.
+    pub(crate) fn place(&self, name: &[u8]) -> Option<u8> {
+        let mut pairs = self.pairs().iter();
+        let place = pairs.position(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        u8::try_from(place).ok()
+    }
+
+    /// The name that stands at a place.
+    pub(crate) fn name_at(&self, place: u8) -> Option<&[u8]> {
+        self.pairs()
+            .get(usize::from(place))
+            .map(|(name, _)| &**name)
+    }
+
+    /// The same without those that `keep` does not want.
+    pub(crate) fn only(&self, keep: impl Fn(&[u8]) -> bool) -> Self {
+        let pairs = self.pairs().iter();
+        Self::from_sorted(pairs.filter(|(name, _)| keep(name)).cloned().collect())
+    }
+
     /// All names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.pairs().iter().map(|(name, value)| (&**name, &**value))
@@ -136,6 +158,50 @@ impl Settings {
         if base.value(name) == Some(value) {
             all.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
         } else {
+            put(&mut all, name, value);
+        }
+        Self::from_sorted(all)
+    }
+
+    /// What of these values, asked for in a startup packet, differs from what a server has that
+    /// reports `base`.
+    #[must_use]
+    pub fn differing(&self, base: &Parameters) -> Self {
+        let mut all = Vec::new();
+        for (name, value) in self.iter() {
+            match base.value(name).filter(|_| settable(name)) {
+                Some(reported) => {
+                    let value = spelled(name, value, reported);
+                    if *value != *reported {
+                        put(&mut all, name, &value);
+                    }
+                }
+                None => put(&mut all, name, value),
+            }
+        }
+        Self::from_sorted(all)
+    }
+
+    /// The same values, which differ from the base `from`, as what differs from the base `to`:
+    /// what both bases have is as in `from`, also where it is not named here.
+    ///
+    /// Allocates only if that is another set of values.
+    #[must_use]
+    pub fn rebased(&self, from: &Parameters, to: &Parameters) -> Self {
+        let gone = |name: &[u8], value: &[u8]| to.value(name) == Some(value);
+        let is_new = |name: &[u8], value: &[u8]| {
+            settable(name)
+                && self.value(name).is_none()
+                && to.value(name).is_some_and(|other| other != value)
+        };
+        let as_it_is = !self.iter().any(|(name, value)| gone(name, value))
+            && !from.iter().any(|(name, value)| is_new(name, value));
+        if as_it_is {
+            return self.clone();
+        }
+        let mut all = self.pairs().to_vec();
+        all.retain(|(name, value)| !gone(name, value));
+        for (name, value) in from.iter().filter(|(name, value)| is_new(name, value)) {
             put(&mut all, name, value);
         }
         Self::from_sorted(all)
@@ -280,6 +346,44 @@ mod tests {
         let changed = Settings::default().with(b"TimeZone", b"Asia/Tokyo", &base);
         assert_eq!(changed.value(b"timezone"), Some(&b"Asia/Tokyo"[..]));
         assert!(changed.with(b"TIMEZONE", b"UTC", &base).is_empty());
+    }
+
+    fn parameters(pairs: &[(&str, &str)]) -> Parameters {
+        let mut parameters = Parameters::default();
+        for (name, value) in pairs {
+            parameters.insert(name.as_bytes(), value.as_bytes());
+        }
+        parameters
+    }
+
+    #[test]
+    fn what_a_server_has_anyway_is_no_difference() {
+        let base = parameters(&[("client_encoding", "UTF8"), ("DateStyle", "ISO, MDY")]);
+        let asked = settings(&[("client_encoding", "utf-8"), ("datestyle", "ISO")]);
+        assert!(asked.differing(&base).is_empty());
+        let asked = settings(&[("DateStyle", "german"), ("work_mem", "1MB")]);
+        let differing = settings(&[("DateStyle", "German, DMY"), ("work_mem", "1MB")]);
+        assert_eq!(asked.differing(&base), differing);
+    }
+
+    #[test]
+    fn values_are_the_same_on_servers_of_other_defaults() {
+        let (here, there) = (
+            [("TimeZone", "UTC"), ("DateStyle", "ISO, MDY")],
+            [("TimeZone", "Asia/Tokyo"), ("server_version", "18")],
+        );
+        let (here, there) = (parameters(&here), parameters(&there));
+        for (on_here, on_there) in [
+            (settings(&[]), settings(&[("timezone", "UTC")])),
+            (settings(&[("timezone", "Asia/Tokyo")]), settings(&[])),
+            (
+                settings(&[("a", "1"), ("timezone", "Europe/Berlin")]),
+                settings(&[("a", "1"), ("timezone", "Europe/Berlin")]),
+            ),
+        ] {
+            assert_eq!(on_here.rebased(&here, &there), on_there);
+            assert_eq!(on_there.rebased(&there, &here), on_here);
+        }
     }
 
     #[test]

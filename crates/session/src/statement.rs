@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hashbrown::HashTable;
 
+use crate::context::Context;
 use crate::effects::{self, Verdict};
-use crate::settings::Settings;
 
 /// What the names of statements on server connections begin with.
 pub const NAME_PREFIX: &str = "pgweir_";
@@ -26,7 +26,7 @@ pub struct Statement {
     text: Box<[u8]>,
     /// Four bytes for each type that the client named, as in Parse.
     types: Box<[u8]>,
-    context: Settings,
+    context: Context,
     verdict: Verdict,
 }
 
@@ -57,12 +57,12 @@ impl Statement {
     }
 
     /// The settings under which it is parsed.
-    pub fn context(&self) -> &Settings {
+    pub fn context(&self) -> &Context {
         &self.context
     }
 
     /// Whether it is this text with these types in this context.
-    pub fn is(&self, text: &[u8], types: &[u8], context: &Settings) -> bool {
+    pub fn is(&self, text: &[u8], types: &[u8], context: &Context) -> bool {
         *self.text == *text && *self.types == *types && self.context == *context
     }
 }
@@ -92,6 +92,11 @@ pub(crate) fn server_name(id: u64) -> Vec<u8> {
     name
 }
 
+/// The name that is sent in the place of one that only looks like ours; no statement has it.
+pub(crate) fn pretender(name: &[u8]) -> Vec<u8> {
+    [name, b" (client)"].concat()
+}
+
 impl Statements {
     /// An empty store; `seed` is random, so that nobody can choose texts whose hashes collide.
     pub fn new(seed: u64) -> Self {
@@ -112,7 +117,7 @@ impl Statements {
         types: &[u8],
         reported: impl Fn(&[u8]) -> bool,
     ) -> Arc<Statement> {
-        self.intern_in(&Settings::default(), text, types, reported)
+        self.intern_in(&Context::default(), text, types, reported)
     }
 
     /// The statement of this text and these types in this context; made when nobody holds it yet.
@@ -120,7 +125,7 @@ impl Statements {
     /// `reported` says which parameters the server reports (see [`effects::judge`]).
     pub fn intern_in(
         &self,
-        context: &Settings,
+        context: &Context,
         text: &[u8],
         types: &[u8],
         reported: impl Fn(&[u8]) -> bool,
@@ -129,7 +134,7 @@ impl Statements {
         hasher.write(text);
         hasher.write(types);
         hasher.write_usize(text.len());
-        for (name, value) in context.iter() {
+        for (name, value) in context.settings().iter() {
             hasher.write(name);
             hasher.write(value);
         }
@@ -194,6 +199,7 @@ impl std::hash::Hash for Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::{Parameters, Settings};
 
     fn none(_: &[u8]) -> bool {
         false
@@ -214,11 +220,18 @@ mod tests {
     fn s4_the_same_text_under_other_settings_is_another_statement() {
         let store = Statements::new(7);
         let german = Settings::new([(&b"DateStyle"[..], &b"German"[..])]);
+        let german = Context::new(Arc::default(), &german);
         let a = store.intern(b"select '1.2.2026'::date", b"", none);
         let b = store.intern_in(&german, b"select '1.2.2026'::date", b"", none);
         let c = store.intern_in(&german.clone(), b"select '1.2.2026'::date", b"", none);
         assert_ne!(a.id(), b.id());
         assert!(Arc::ptr_eq(&b, &c));
+        // The same settings, and other defaults.
+        let mut base = Parameters::default();
+        base.insert(b"DateStyle", b"SQL, MDY");
+        let elsewhere = Context::new(Arc::new(base), &Settings::default());
+        let d = store.intern_in(&elsewhere, b"select '1.2.2026'::date", b"", none);
+        assert_ne!(a.id(), d.id());
     }
 
     #[test]

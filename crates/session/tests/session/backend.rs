@@ -15,15 +15,36 @@ pub struct Backend {
     pub held: Vec<u8>,
 }
 
-impl Backend {
-    pub fn new() -> Self {
-        let fake = Fake::new(&[]);
-        let mut base = Parameters::default();
-        for (name, value) in fake.reported() {
-            base.insert(name.as_bytes(), value.as_bytes());
+/// Servers of one pool may have been configured apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Defaults {
+    Usual,
+    Odd,
+}
+
+impl Defaults {
+    pub fn values(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Usual => &[],
+            Self::Odd => &[("TimeZone", "Lima"), ("DateStyle", "SQL, DMY")],
         }
+    }
+}
+
+/// What a backend reports at login.
+pub fn base(defaults: Defaults) -> Arc<Parameters> {
+    let mut base = Parameters::default();
+    for (name, value) in Fake::new(defaults.values()).reported() {
+        base.insert(name.as_bytes(), value.as_bytes());
+    }
+    Arc::new(base)
+}
+
+impl Backend {
+    pub fn new(defaults: Defaults) -> Self {
+        let fake = Fake::new(defaults.values());
         Self {
-            server: Server::new(Arc::new(base)),
+            server: Server::new(base(defaults)),
             fake,
             sent: Vec::new(),
             held: Vec::new(),

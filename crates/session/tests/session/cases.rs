@@ -262,7 +262,7 @@ fn s4_reset_brings_back_what_the_startup_packet_said() {
             .collect();
         assert_eq!(
             values,
-            ["S TimeZone·Berlin·", "D ····Berlin", "D ····German"],
+            ["S TimeZone·Berlin·", "D ····Berlin", "D ····German, DMY"],
             "{reset}"
         );
     }

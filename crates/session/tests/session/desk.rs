@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use pgweir_session::{Batch, Client, Mode, Parameters, Rules, Server, Settings, Statements};
+use pgweir_session::{Batch, Client, Mode, Rules, Server, Settings, Statements};
 use pgweir_session::{Refusal, Verdict};
 use pgweir_wire::encode;
 
+use crate::backend::{Defaults, base};
 use crate::fake::Fake;
 use crate::words::words;
 
@@ -24,12 +25,8 @@ pub struct Desk {
 impl Desk {
     pub fn new() -> Self {
         let fake = Fake::new(&[]);
-        let mut base = Parameters::default();
-        for (name, value) in fake.reported() {
-            base.insert(name.as_bytes(), value.as_bytes());
-        }
         Self {
-            server: Server::new(Arc::new(base)),
+            server: Server::new(base(Defaults::Usual)),
             fake,
             statements: Statements::new(1),
             max_prepared: 100,
@@ -47,7 +44,7 @@ impl Desk {
     pub fn client_in(&mut self, mode: Mode, startup: &[(&str, &str)]) -> Client {
         let pairs = startup.iter();
         let startup = Settings::new(pairs.map(|(n, v)| (n.as_bytes(), v.as_bytes())));
-        let mut client = Client::new(mode, startup);
+        let mut client = Client::new(mode, &startup, Arc::clone(self.server.base()));
         self.attach(&mut client);
         client
     }

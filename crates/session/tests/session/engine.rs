@@ -11,7 +11,7 @@
 //! | `show timezone` | one row with the value in force |
 //! | `parsed datestyle` | one row with the value that was in force when it was parsed |
 //! | `begin`, `commit`, `rollback` | |
-//! | `set [local] x = y`, `reset x`, `reset all`, `discard all`, `deallocate all` | |
+//! | `set [local] x = y`, `set x to default`, `reset x`, `reset all`, `discard all`, `deallocate all` | |
 //! | `copy in`, `copy in bad`, `copy in refused`, `copy out 3` | |
 //! | `listen c`, `prepare p as …`, `create temp table t`, `declare c cursor with hold …` | |
 //! | `fail`, `missing`, `syntax` | fails when run, when analysed, when read |
@@ -136,7 +136,13 @@ impl Engine {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
         for (name, value) in startup {
-            login.insert(spelled(name), (*value).to_owned());
+            // check_datestyle
+            let value = if *value == "German" {
+                "German, DMY"
+            } else {
+                value
+            };
+            login.insert(spelled(name), value.to_owned());
         }
         Self {
             values: login.clone(),
@@ -338,14 +344,15 @@ impl Engine {
             ["begin"] => Ok(self.begin()),
             ["commit"] => Ok(self.end_block(true)),
             ["rollback"] => Ok(self.end_block(false)),
+            ["set", name, "to" | "=", "default"] | ["set", "session", name, "=", "default"] => {
+                self.set(name, &self.default_of(name), false)
+            }
             ["set", "local", name, "=", value] => self.set(name, value, true),
             ["set", name, "=", value] => self.set(name, value, false),
             ["reset", "all"] => Ok(self.reset_all()),
-            ["reset", name] => {
-                let value = self.login.get(&spelled(name)).cloned().unwrap_or_default();
-                self.set(name, &value, false)
-                    .map(|_| Output::Done("RESET".into()))
-            }
+            ["reset", name] => self
+                .set(name, &self.default_of(name), false)
+                .map(|_| Output::Done("RESET".into())),
             ["discard", "all"] => self.discard_all(),
             ["deallocate", "all"] => {
                 self.named.clear();
@@ -465,6 +472,10 @@ impl Engine {
             self.session.insert(name, value.to_owned());
         }
         Ok(Output::Done("SET".into()))
+    }
+
+    fn default_of(&self, name: &str) -> Text {
+        self.login.get(&spelled(name)).cloned().unwrap_or_default()
     }
 
     fn reset_all(&mut self) -> Output {

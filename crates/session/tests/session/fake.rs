@@ -174,6 +174,12 @@ impl Fake {
         self.dead = true;
     }
 
+    /// Somebody calls pg_terminate_backend.
+    pub fn terminate(&mut self) {
+        let text = "terminating connection due to administrator command";
+        self.die(&fault("57P01", text));
+    }
+
     fn ready(&mut self) {
         for name in REPORTED {
             let value = &self.engine.values[name];

@@ -10,10 +10,10 @@ use proptest::prelude::*;
 use crate::rng::Rng;
 use crate::script;
 
-fn server() -> Server {
+fn base() -> Arc<Parameters> {
     let mut base = Parameters::default();
     base.insert(b"TimeZone", b"UTC");
-    Server::new(Arc::new(base))
+    Arc::new(base)
 }
 
 fn rules(statements: &Statements) -> Rules<'_> {
@@ -37,8 +37,8 @@ struct Outcome {
 /// A client says `bytes`, of which so many arrive at a time; nothing is ever answered.
 fn judge(bytes: &[u8], mode: Mode, mut cut: impl FnMut(usize) -> usize) -> Outcome {
     let statements = Statements::new(1);
-    let mut client = Client::new(mode, Settings::default());
-    let mut server = server();
+    let mut client = Client::new(mode, &Settings::default(), base());
+    let mut server = Server::new(base());
     let mut batch = Batch::new();
     client.attach(&mut server, &rules(&statements), &mut batch);
     let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
@@ -70,8 +70,8 @@ fn judge(bytes: &[u8], mode: Mode, mut cut: impl FnMut(usize) -> usize) -> Outco
 fn answer(bytes: &[u8], mut cut: impl FnMut(usize) -> usize) -> (Vec<u8>, bool, usize) {
     let statements = Statements::new(1);
     let startup = Settings::new([(&b"TimeZone"[..], &b"Berlin"[..])]);
-    let mut client = Client::new(Mode::Transaction, startup);
-    let mut server = server();
+    let mut client = Client::new(Mode::Transaction, &startup, base());
+    let mut server = Server::new(base());
     let mut batch = Batch::new();
     client.attach(&mut server, &rules(&statements), &mut batch);
     let mut asked = Vec::new();
@@ -199,7 +199,7 @@ proptest! {
     #[test]
     fn s1_a_good_client_may_be_cut_anywhere(seed: u64, bursts in 1..6usize) {
         let mut rng = Rng::new(seed);
-        let script = script::make(&mut rng, bursts);
+        let script = script::make(&mut rng, bursts, false);
         let bytes: Vec<u8> = script.bursts.iter().flat_map(|burst| burst.bytes.clone()).collect();
         let whole = judge(&bytes, Mode::Transaction, |len| len);
         prop_assert_eq!(whole, judge(&bytes, Mode::Transaction, |len| rng.cut(len)));

@@ -4,7 +4,9 @@
 
 mod backend;
 mod cases;
+mod defaults;
 mod desk;
+mod endings;
 mod engine;
 mod fake;
 mod hostile;
@@ -23,6 +25,7 @@ use script::Script;
 
 const CALM: Way = Way {
     mode: Mode::Transaction,
+    mixed: false,
     vanishing: 0,
     dying: 0,
 };
@@ -34,11 +37,20 @@ const SESSION: Way = Way {
     mode: Mode::Session,
     ..CALM
 };
+const MIXED: Way = Way {
+    mixed: true,
+    ..ROUGH
+};
+const STATEMENT: Way = Way {
+    mode: Mode::Statement,
+    vanishing: 10,
+    ..CALM
+};
 
 /// Runs random scripts both ways; the seed tells everything about a run.
 fn differential(seed: u64, clients: usize, backends: usize, bursts: usize, way: Way) {
     let mut rng = Rng::new(seed);
-    let scripts = scripts(&mut rng, clients, bursts);
+    let scripts = scripts(&mut rng, clients, bursts, way.mixed);
     let keeper = Box::new(Shelf::new(backends));
     Pooled::new(&mut rng, &scripts, keeper, way).run();
 }
@@ -46,18 +58,20 @@ fn differential(seed: u64, clients: usize, backends: usize, bursts: usize, way: 
 /// The same with the pool to say who gets which backend, and backends that die.
 fn simulation(seed: u64, clients: usize, backends: usize, bursts: usize) {
     let mut rng = Rng::new(seed);
-    let scripts = scripts(&mut rng, clients, bursts);
     let way = Way {
-        mode: rng.pick(&[Mode::Transaction, Mode::Transaction, Mode::Session]),
+        mode: rng.pick(&[Mode::Transaction, Mode::Statement, Mode::Session]),
+        mixed: rng.percent(30),
         vanishing: rng.pick(&[0, 10, 50]),
         dying: rng.pick(&[0, 5, 50]),
     };
+    let scripts = scripts(&mut rng, clients, bursts, way.mixed);
     let keeper = Box::new(Pooler::new(&mut rng, backends));
     Pooled::new(&mut rng, &scripts, keeper, way).run();
 }
 
-fn scripts(rng: &mut Rng, clients: usize, bursts: usize) -> Vec<Script> {
-    (0..clients).map(|_| script::make(rng, bursts)).collect()
+fn scripts(rng: &mut Rng, clients: usize, bursts: usize, mixed: bool) -> Vec<Script> {
+    let clients = 0..clients;
+    clients.map(|_| script::make(rng, bursts, mixed)).collect()
 }
 
 proptest! {
@@ -83,6 +97,20 @@ proptest! {
     }
 
     #[test]
+    fn s4_on_servers_of_different_defaults_too(
+        seed: u64, clients in 1..6usize, backends in 1..4usize, bursts in 1..8usize,
+    ) {
+        differential(seed, clients, backends, bursts, MIXED);
+    }
+
+    #[test]
+    fn s4_in_statement_mode_up_to_the_first_transaction_block(
+        seed: u64, clients in 1..6usize, backends in 1..4usize, bursts in 1..8usize,
+    ) {
+        differential(seed, clients, backends, bursts, STATEMENT);
+    }
+
+    #[test]
     fn s5_clients_that_vanish_leave_nothing(
         seed: u64, clients in 2..6usize, backends in 1..4usize, bursts in 1..8usize,
     ) {
@@ -97,7 +125,7 @@ proptest! {
     }
 }
 
-/// One run by its seed: `SEED=… CLIENTS=… BACKENDS=… BURSTS=… WAY=calm|rough|session|pool`.
+/// One run by its seed: `SEED=… CLIENTS=… BACKENDS=… BURSTS=… WAY=calm|rough|session|statement|mixed|pool`.
 #[test]
 #[ignore = "for one seed at a time"]
 fn once() {
@@ -107,6 +135,8 @@ fn once() {
     match std::env::var("WAY").as_deref() {
         Ok("rough") => differential(number("SEED"), clients, backends, bursts, ROUGH),
         Ok("session") => differential(number("SEED"), clients, backends, bursts, SESSION),
+        Ok("statement") => differential(number("SEED"), clients, backends, bursts, STATEMENT),
+        Ok("mixed") => differential(number("SEED"), clients, backends, bursts, MIXED),
         Ok("pool") => simulation(number("SEED"), clients, backends, bursts),
         _ => differential(number("SEED"), clients, backends, bursts, CALM),
     }

@@ -1,11 +1,11 @@
-//! Clients that share a few backends in transaction mode, by way of the crate under test.
+//! Clients that share a few backends in any mode, by way of the crate under test.
 //!
 //! All bytes are on their way for a random while and arrive cut at random places.
 
 use pgweir_session::{Batch, Client, Effects, Mode, Rules, Settings};
 use pgweir_session::{Statements, Verdict};
 
-use crate::backend::Backend;
+use crate::backend::{self, Backend, Defaults};
 use crate::keeper::Keeper;
 use crate::rng::Rng;
 use crate::script::Script;
@@ -35,6 +35,8 @@ struct Peer {
 #[derive(Clone, Copy)]
 pub struct Way {
     pub mode: Mode,
+    /// Whether backends, and the ones that clients saw first, have different defaults.
+    pub mixed: bool,
     /// Clients that go without a word, in a hundred.
     pub vanishing: u64,
     /// Backends that die with a client on them, in ten thousand steps.
@@ -71,7 +73,7 @@ impl<'a> Pooled<'a> {
             let vanishes = rng.percent(way.vanishing);
             peers.push(Peer {
                 script: script.clone(),
-                client: Client::new(way.mode, startup),
+                client: Client::new(way.mode, &startup, backend::base(script.defaults)),
                 burst: 0,
                 written: 0,
                 wire: Vec::new(),
@@ -137,9 +139,19 @@ impl<'a> Pooled<'a> {
 
     fn open(&mut self, place: usize) {
         while self.backends.len() <= place {
-            self.backends.push(Backend::new());
+            self.backends.push(Backend::new(Defaults::Usual));
         }
-        self.backends[place] = Backend::new();
+        self.renew(place);
+    }
+
+    fn renew(&mut self, place: usize) {
+        let is_odd = self.way.mixed && place % 2 == 1;
+        let defaults = if is_odd {
+            Defaults::Odd
+        } else {
+            Defaults::Usual
+        };
+        self.backends[place] = Backend::new(defaults);
     }
 
     /// A backend dies while a client holds it; what it said last may get lost.
@@ -177,7 +189,12 @@ impl<'a> Pooled<'a> {
 
     fn check(&self, number: usize) {
         let peer = &self.peers[number];
-        let expected = &peer.script.answers;
+        let mut expected = &peer.script.answers[..];
+        if self.way.mode == Mode::Statement {
+            expected = up_to_a_block(expected);
+            let refused = peer.client.is_refused();
+            assert!(!refused || expected.len() < peer.script.answers.len());
+        }
         let vanished = peer.vanishes_after.is_some() || peer.lost;
         let seen = &peer.received[..];
         let enough = if vanished {
@@ -365,6 +382,9 @@ impl<'a> Pooled<'a> {
             return self.discard(place);
         }
         let peer = &mut self.peers[number];
+        if peer.client.is_refused() {
+            return self.vanish(number);
+        }
         peer.next_burst();
         if peer.hold_back && !self.backends[place].server.setting_up() {
             peer.hold_back = false;
@@ -399,7 +419,7 @@ impl<'a> Pooled<'a> {
     }
 
     fn discard(&mut self, place: usize) {
-        self.backends[place] = Backend::new();
+        self.renew(place);
         self.keeper.release(place, false);
     }
 
@@ -465,6 +485,20 @@ impl Peer {
             self.written = 0;
         }
     }
+}
+
+/// What a client of statement mode sees of these answers: all in front of the ReadyForQuery that
+/// tells of an open transaction.
+fn up_to_a_block(answers: &[u8]) -> &[u8] {
+    let mut at = 0;
+    while let Ok(Some(head)) = pgweir_wire::header(&answers[at..], u32::MAX) {
+        let end = at + head.frame_len() as usize;
+        if head.tag == b'Z' && answers[end - 1] != b'I' {
+            return &answers[..at];
+        }
+        at = end;
+    }
+    answers
 }
 
 fn rules(statements: &Statements, max_prepared: usize) -> Rules<'_> {

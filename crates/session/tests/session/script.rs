@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pgweir_wire::encode;
 
+use crate::backend::Defaults;
 use crate::engine::Block;
 use crate::fake::Fake;
 use crate::rng::Rng;
@@ -26,6 +27,8 @@ pub struct Burst {
 #[derive(Clone)]
 pub struct Script {
     pub startup: Vec<(&'static str, &'static str)>,
+    /// Of the backend that it would have for itself.
+    pub defaults: Defaults,
     pub bursts: Vec<Burst>,
     /// What the client sees behind its login.
     pub answers: Vec<u8>,
@@ -33,7 +36,7 @@ pub struct Script {
     pub log: Vec<String>,
 }
 
-const TEXTS: [&str; 32] = [
+const TEXTS: [&str; 33] = [
     "select 1",
     "select 1",
     "select 2",
@@ -53,6 +56,7 @@ const TEXTS: [&str; 32] = [
     "commit",
     "commit",
     "rollback",
+    "begin; select 1; commit",
     "set TimeZone = Tokyo",
     "set local TimeZone = Paris",
     "set TimeZone = bad",
@@ -83,6 +87,8 @@ struct Maker<'a> {
     rng: &'a mut Rng,
     fake: Fake,
     startup: Vec<(&'static str, &'static str)>,
+    /// Whether RESET may lead elsewhere on other backends.
+    own_defaults: bool,
     bytes: Vec<u8>,
     log: Vec<String>,
     segment: usize,
@@ -96,22 +102,31 @@ struct Maker<'a> {
     sweepers: BTreeSet<&'static str>,
     /// One of them was bound in this burst.
     tries: bool,
+    /// A setting was given its default, at the end of a burst: the next one looks at it.
+    look_at: Option<&'static str>,
 }
 
-/// Makes a script of `bursts` bursts.
-pub fn make(rng: &mut Rng, bursts: usize) -> Script {
+/// Makes a script of `bursts` bursts; `mixed` says whether backends have different defaults.
+pub fn make(rng: &mut Rng, bursts: usize, mixed: bool) -> Script {
+    let defaults = if mixed && rng.percent(50) {
+        Defaults::Odd
+    } else {
+        Defaults::Usual
+    };
     let mut startup = Vec::new();
     for (name, value) in [
         ("DateStyle", "German"),
         ("TimeZone", "Berlin"),
         ("application_name", "psql"),
+        ("work_mem", "7MB"),
     ] {
         if rng.percent(25) {
             startup.push((name, value));
         }
     }
     let mut maker = Maker {
-        fake: Fake::new(&startup),
+        fake: Fake::new(&[defaults.values(), &startup].concat()),
+        own_defaults: mixed || !startup.is_empty(),
         rng,
         startup,
         bytes: Vec::new(),
@@ -123,14 +138,17 @@ pub fn make(rng: &mut Rng, bursts: usize) -> Script {
         kept: false,
         sweepers: BTreeSet::new(),
         tries: false,
+        look_at: None,
     };
     let mut made = Vec::new();
     for number in 0..bursts {
         let last = number + 1 == bursts;
+        maker.look();
         for _ in 0..1 + maker.rng.below(8) {
             maker.step();
         }
-        if last || maker.rng.percent(75) {
+        maker.give_default();
+        if last || maker.look_at.is_some() || maker.rng.percent(75) {
             maker.sync();
             maker.forget();
         } else if maker.rng.percent(60) {
@@ -144,6 +162,7 @@ pub fn make(rng: &mut Rng, bursts: usize) -> Script {
     }
     Script {
         startup: maker.startup,
+        defaults,
         bursts: made,
         answers: maker.fake.output,
         log: maker.log,
@@ -207,16 +226,57 @@ impl Maker<'_> {
         self.rng.pick(&SWEEPING)
     }
 
-    /// Where a client has settings of its startup, sweeping them away is followed up only outside
+    /// Where a client has defaults of its own, sweeping them away is followed up only outside
     /// of transactions and of the extended protocol.
     fn may_sweep(&self, text: &str, simple: bool) -> bool {
         if !SWEEPING.contains(&text) && !text.starts_with("reset") || text == "deallocate all" {
             return true;
         }
-        self.startup.is_empty()
+        !self.own_defaults
             || (simple
                 && self.fake.is_idle()
                 && self.log.ends_with(&["Sync".into(), "-- answers".into()]))
+    }
+
+    /// One setting gets its default, whatever is open; what stands behind it is only sent when it
+    /// is answered, as a pooler cannot put it right any sooner.
+    fn give_default(&mut self) {
+        const TEXTS: [(&str, &str); 5] = [
+            ("reset TimeZone", "TimeZone"),
+            ("set TimeZone to default", "TimeZone"),
+            ("set session DateStyle = default", "DateStyle"),
+            ("reset work_mem", "work_mem"),
+            ("reset all", "work_mem"),
+        ];
+        if !self.rng.percent(20) {
+            return;
+        }
+        let (text, name) = self.rng.pick(&TEXTS);
+        self.sync();
+        if self.failed_block() {
+            return;
+        }
+        self.look_at = Some(name);
+        // Session mode does not look into statements that have been prepared.
+        if self.rng.percent(50) || text != "reset TimeZone" {
+            return self.send(format!("Query {text}"), |out| {
+                encode::query(text.as_bytes(), out)
+            });
+        }
+        self.send(format!("Parse, Bind, Execute {text}, Close"), |out| {
+            encode::parse(b"", text.as_bytes(), b"", out);
+            encode::bind(b"", b"", &[], out);
+            encode::execute(b"", 0, out);
+            encode::close(b'S', b"", out);
+        });
+    }
+
+    fn look(&mut self) {
+        if let Some(name) = self.look_at.take() {
+            self.send(format!("Query show {name}"), |out| {
+                encode::query(format!("show {name}").as_bytes(), out);
+            });
+        }
     }
 
     fn query(&mut self) {

@@ -8,7 +8,7 @@ use tokio::time::MissedTickBehavior;
 use crate::autodb::Autodb;
 use crate::mail::Mail;
 use crate::worker::Worker;
-use crate::{cancel, connect, serve, timeouts, view};
+use crate::{cancel, connect, listen, serve, timeouts, view};
 
 /// Serves a worker's mailbox until it is told to stop.
 pub async fn run(worker: &Rc<Worker>, mut mailbox: mpsc::UnboundedReceiver<Mail>) {
@@ -33,6 +33,7 @@ pub async fn run(worker: &Rc<Worker>, mut mailbox: mpsc::UnboundedReceiver<Mail>
 
 fn open(worker: &Rc<Worker>, mail: Mail) {
     match mail {
+        Mail::Listen(sockets) => listen::start(worker, sockets),
         Mail::Accept(accepted) => serve::start(worker, accepted),
         Mail::Open(permit) => connect::start(worker, permit),
         Mail::Hand {

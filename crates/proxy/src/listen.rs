@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::rc::Rc;
 
 use pgweir_config::Config;
 use pgweir_pool::WorkerId;
@@ -12,10 +12,11 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 
-use crate::mail::{Accepted, Mail};
+use crate::mail::{Accepted, Mail, Sockets};
 use crate::place::Peer;
 use crate::shared::{Open, Shared};
-use crate::stream;
+use crate::worker::Worker;
+use crate::{serve, stream};
 
 /// Why nothing can be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -105,43 +106,44 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Accepts until `open` becomes false; each connection goes to the worker with the fewest.
-    ///
-    /// To be called on a runtime of one thread, within a `LocalSet`.
-    pub fn accept(&mut self, shared: &Arc<Shared>, open: &watch::Receiver<Open>) -> io::Result<()> {
-        for listener in self.tcp.drain(..) {
-            let listener = TcpListener::from_std(listener)?;
-            let (shared, mut open) = (Arc::clone(shared), open.clone());
-            tokio::task::spawn_local(async move {
-                loop {
-                    let accepted = tokio::select! {
-                        accepted = listener.accept() => accepted,
-                        () = closed(&mut open, Open::UnixOnly) => return,
-                    };
-                    match accepted {
-                        Ok((stream, peer)) => accept_tcp(&shared, stream, peer),
-                        Err(error) => pause(&error).await,
-                    }
-                }
-            });
-        }
-        for listener in self.unix.drain(..) {
-            let listener = UnixListener::from_std(listener)?;
-            let (shared, mut open) = (Arc::clone(shared), open.clone());
-            tokio::task::spawn_local(async move {
-                loop {
-                    let accepted = tokio::select! {
-                        accepted = listener.accept() => accepted,
-                        () = closed(&mut open, Open::Nothing) => return,
-                    };
-                    match accepted {
-                        Ok((stream, _)) => accept_unix(&shared, stream),
-                        Err(error) => pause(&error).await,
-                    }
-                }
-            });
-        }
-        Ok(())
+    /// Has the first worker accept until [`Shared::open`] says otherwise; each connection goes to
+    /// the worker with the fewest.
+    pub fn accept(&mut self, shared: &Shared) {
+        let sockets = Sockets {
+            tcp: std::mem::take(&mut self.tcp),
+            unix: std::mem::take(&mut self.unix),
+        };
+        shared.mail(WorkerId(0), Mail::Listen(sockets));
+    }
+}
+
+/// Accepts on this worker's thread. What it serves itself, half of all on two workers and all on one,
+/// is registered once and wakes nobody.
+pub fn start(worker: &Rc<Worker>, sockets: Sockets) {
+    let failed = |error| tracing::error!(%error, "cannot accept on a listening socket");
+    for listener in sockets.tcp {
+        let (worker, mut open) = (Rc::clone(worker), worker.shared.open.subscribe());
+        tokio::task::spawn_local(async move {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => tokio::select! {
+                    () = accept_tcp(&worker, &listener) => {}
+                    () = closed(&mut open, Open::UnixOnly) => {}
+                },
+                Err(error) => failed(error),
+            }
+        });
+    }
+    for listener in sockets.unix {
+        let (worker, mut open) = (Rc::clone(worker), worker.shared.open.subscribe());
+        tokio::task::spawn_local(async move {
+            match UnixListener::from_std(listener) {
+                Ok(listener) => tokio::select! {
+                    () = accept_unix(&worker, &listener) => {}
+                    () = closed(&mut open, Open::Nothing) => {}
+                },
+                Err(error) => failed(error),
+            }
+        });
     }
 }
 
@@ -156,45 +158,75 @@ async fn pause(error: &io::Error) {
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
 }
 
-fn accept_tcp(shared: &Shared, stream: tokio::net::TcpStream, peer: SocketAddr) {
-    let local = stream.local_addr().ok();
-    let settings = &shared.config.load().settings;
-    let prepared = stream.into_std().and_then(|stream| {
-        stream.set_nodelay(true)?;
-        stream::tune(&stream, settings)?;
-        Ok(stream)
-    });
-    match prepared {
-        Ok(stream) => dispatch(
-            shared,
-            Accepted {
-                socket: stream::Socket::LooseTcp(stream),
-                peer: Peer::Tcp(peer),
-                local,
-            },
-        ),
-        Err(error) => tracing::debug!(%peer, %error, "connection lost before login"),
+async fn accept_tcp(worker: &Rc<Worker>, listener: &TcpListener) {
+    // Connections to a socket that is bound to one address have that as ours.
+    let bound = listener.local_addr().ok();
+    let bound = bound.filter(|address| !address.ip().is_unspecified());
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause(&error).await;
+                continue;
+            }
+        };
+        let settings = &worker.shared.config.load().settings;
+        let tuned = stream
+            .set_nodelay(true)
+            .and_then(|()| stream::tune(&stream, settings));
+        let local = bound.or_else(|| stream.local_addr().ok());
+        let outcome = tuned.and_then(|()| {
+            let socket = stream::Socket::Tcp(stream);
+            dispatch(worker, socket, Peer::Tcp(peer), local)
+        });
+        if let Err(error) = outcome {
+            tracing::debug!(%peer, %error, "connection lost before login");
+        }
     }
 }
 
-fn accept_unix(shared: &Shared, stream: tokio::net::UnixStream) {
-    let pid = stream.peer_cred().ok().and_then(|cred| cred.pid());
-    if let Ok(stream) = stream.into_std() {
-        let socket = stream::Socket::LooseUnix(stream);
-        dispatch(
-            shared,
-            Accepted {
-                socket,
-                peer: Peer::Unix(pid),
-                local: None,
-            },
-        );
+async fn accept_unix(worker: &Rc<Worker>, listener: &UnixListener) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                pause(&error).await;
+                continue;
+            }
+        };
+        let pid = stream.peer_cred().ok().and_then(|cred| cred.pid());
+        let socket = stream::Socket::Unix(stream);
+        if let Err(error) = dispatch(worker, socket, Peer::Unix(pid), None) {
+            tracing::debug!(%error, "connection lost before login");
+        }
     }
 }
 
-fn dispatch(shared: &Shared, accepted: Accepted) {
-    let worker: WorkerId = shared.least_busy();
-    shared.mail(worker, Mail::Accept(accepted));
+/// Gives a connection to the worker with the fewest.
+fn dispatch(
+    worker: &Rc<Worker>,
+    mut socket: stream::Socket,
+    peer: Peer,
+    local: Option<SocketAddr>,
+) -> io::Result<()> {
+    let to = worker.shared.least_busy();
+    if to != worker.id
+        && let Err(error) = socket.detach()
+    {
+        worker.shared.less_busy(to);
+        return Err(error);
+    }
+    let accepted = Accepted {
+        socket,
+        peer,
+        local,
+    };
+    if to == worker.id {
+        serve::start(worker, accepted);
+    } else {
+        worker.shared.mail(to, Mail::Accept(accepted));
+    }
+    Ok(())
 }
 
 fn resolve(name: &str, port: u16) -> Vec<io::Result<SocketAddr>> {

@@ -14,6 +14,8 @@ use crate::stream::Socket;
 /// What one worker asks of another.
 #[derive(Debug)]
 pub enum Mail {
+    /// Accept connections.
+    Listen(Sockets),
     /// A connection was accepted and is this worker's to serve.
     Accept(Accepted),
     /// Open a server connection.
@@ -102,10 +104,19 @@ pub enum Whom {
     Database(Option<Arc<str>>),
 }
 
+/// Listening sockets, not watched by any runtime.
+#[derive(Debug)]
+pub struct Sockets {
+    /// Of TCP.
+    pub tcp: Vec<std::net::TcpListener>,
+    /// In the file system.
+    pub unix: Vec<std::os::unix::net::UnixListener>,
+}
+
 /// A connection that was just accepted, on its way to its worker.
 #[derive(Debug)]
 pub struct Accepted {
-    /// Not watched by any runtime.
+    /// Watched by the worker's runtime, or by none.
     pub socket: Socket,
     /// Who it is.
     pub peer: Peer,

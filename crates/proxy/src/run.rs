@@ -42,7 +42,7 @@ pub fn run(source: &Source) -> Result<(), Error> {
     let (shared, mut orders, threads) = start_workers(loaded)?;
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async {
-        listeners.accept(&shared, &shared.open.subscribe())?;
+        listeners.accept(&shared);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             workers = shared.workers(),

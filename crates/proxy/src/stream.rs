@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -30,7 +31,15 @@ pub enum Socket {
 }
 
 impl Socket {
-    fn detach(self) -> io::Result<Self> {
+    /// Takes the socket out of this thread's runtime, so that it can be sent away.
+    ///
+    /// # Errors
+    /// From the operating system; the socket is then lost.
+    pub fn detach(&mut self) -> io::Result<()> {
+        self.replace_with(Self::detached)
+    }
+
+    fn detached(self) -> io::Result<Self> {
         Ok(match self {
             Self::Tcp(stream) => Self::LooseTcp(stream.into_std()?),
             Self::Unix(stream) => Self::LooseUnix(stream.into_std()?),
@@ -38,7 +47,7 @@ impl Socket {
         })
     }
 
-    fn attach(self) -> io::Result<Self> {
+    fn attached(self) -> io::Result<Self> {
         Ok(match self {
             Self::LooseTcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
             Self::LooseUnix(stream) => Self::Unix(UnixStream::from_std(stream)?),
@@ -203,7 +212,7 @@ impl Stream {
     /// # Errors
     /// From the operating system; the stream is then of no use any more.
     pub fn detach(&mut self) -> io::Result<()> {
-        self.socket().replace_with(Socket::detach)
+        self.socket().detach()
     }
 
     /// Has this thread's runtime watch the socket.
@@ -211,7 +220,7 @@ impl Stream {
     /// # Errors
     /// From the operating system; the stream is then of no use any more.
     pub fn attach(&mut self) -> io::Result<()> {
-        self.socket().replace_with(Socket::attach)
+        self.socket().replace_with(Socket::attached)
     }
 
     /// Reads into `buf`; 0 bytes mean that the other side has closed.
@@ -401,7 +410,7 @@ impl Backlog {
 ///
 /// # Errors
 /// From the operating system.
-pub fn tune(stream: &std::net::TcpStream, settings: &Settings) -> io::Result<()> {
+pub fn tune(stream: &impl AsFd, settings: &Settings) -> io::Result<()> {
     let socket = SockRef::from(stream);
     if settings.tcp_keepalive {
         socket.set_tcp_keepalive(&TcpKeepalive::new())?;

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use pgweir_tests::{Config, Pooler, Scene, Way, Wire, cases, eventually};
+use pgweir_tests::{Config, Major, Pooler, Row, Scene, Way, Wire, cases, eventually};
 use pgweir_wire::encode;
 
 cases! {
@@ -17,6 +17,7 @@ cases! {
     pause_waits_for_transactions: transaction;
     disable_and_enable: transaction;
     reconnect: transaction;
+    a_pause_that_is_cancelled;
     kill: transaction;
     kill_client: session transaction;
     set_and_show_config: transaction;
@@ -361,6 +362,31 @@ fn reconnect(scene: &Scene) {
     wire.sql("COMMIT");
     console.until_ready();
     assert_ne!(wire.sql("SELECT pg_backend_pid()"), new);
+}
+
+fn a_pause_that_is_cancelled(major: Major) {
+    let scene = Scene::new(major, Way::Transaction);
+    let mut busy = Wire::connect(&scene.target());
+    busy.sql("BEGIN");
+    for command in ["PAUSE".to_owned(), format!("PAUSE {}", scene.database)] {
+        let console = scene.pooler().console();
+        let mut ops = Wire::connect(&console);
+        ops.write(|out| encode::query(command.as_bytes(), out));
+        eventually("it is paused", || {
+            let rows = scene.pooler().rows("SHOW DATABASES");
+            let paused =
+                |row: &Row| row.text("name") == scene.database && row.number("paused") == 1;
+            rows.iter().any(paused).then_some(())
+        });
+        ops.cancel(&console);
+        let frames = ops.until_ready();
+        let error = frames[0].error();
+        assert_eq!((&*error.severity, &*error.sqlstate), ("ERROR", "57014"));
+        // The console goes on, and so does everybody.
+        ops.sql("SHOW VERSION");
+        assert_eq!(scene.target().sql("SELECT 1"), "1");
+    }
+    busy.sql("COMMIT");
 }
 
 fn kill(scene: &Scene) {

@@ -12,6 +12,7 @@ cases! {
     copy_in_that_fails: direct session transaction statement;
     copy_in_by_extended_query: direct session transaction;
     cancel: direct session transaction statement;
+    cancel_in_the_queue;
     cancel_with_a_wrong_key: direct session transaction;
     cancel_of_nothing: direct session transaction;
     a_late_cancel_hits_nobody_else;
@@ -176,6 +177,44 @@ fn cancel(scene: &Scene) {
         assert!(began.elapsed() < Duration::from_secs(10));
         assert_eq!(wire.sql("SELECT 'alive'"), ["alive"]);
     }
+}
+
+fn cancel_in_the_queue(major: Major) {
+    let scene = Scene::with(major, Way::Transaction, |config| {
+        config.set("default_pool_size", 1)
+    });
+    let waiting = |count: i64| {
+        eventually(&format!("{count} clients wait"), || {
+            (scene.pooler().pool(&scene.database).number("cl_waiting") == count).then_some(())
+        });
+    };
+    let mut first = Wire::connect(&scene.target());
+    first.sql("BEGIN");
+    let mut second = Wire::connect(&scene.target());
+    for _ in 0..2 {
+        second.write(|out| encode::query(b"SELECT 1", out));
+        waiting(1);
+        second.cancel(&scene.target());
+        let frames = second.until_ready();
+        assert_eq!(tags(&frames), "EZ");
+        assert_eq!(frames[0].error().sqlstate, "57014");
+        waiting(0);
+    }
+    // All up to Sync is one, what comes behind it is not meant.
+    second.write(|out| {
+        encode::parse(b"", b"SELECT 2", &[], out);
+        encode::bind(b"", b"", &[], out);
+        encode::execute(b"", 0, out);
+        encode::sync(out);
+        encode::query(b"SELECT 3", out);
+    });
+    waiting(1);
+    second.cancel(&scene.target());
+    assert_eq!(tags(&second.until_ready()), "EZ");
+    waiting(1);
+    first.sql("COMMIT");
+    assert_eq!(tags(&second.until_ready()), "TDCZ");
+    assert_eq!(second.sql("SELECT 4"), ["4"]);
 }
 
 fn cancel_with_a_wrong_key(scene: &Scene) {

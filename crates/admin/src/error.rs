@@ -42,6 +42,9 @@ pub enum Error {
     /// RESUME during a shutdown.
     #[error("pooler is shutting down")]
     ShuttingDown,
+    /// A cancel request for a command that waits, SQLSTATE 57014 as in PostgreSQL.
+    #[error("canceling statement due to user request")]
+    Canceled,
     /// KILL_CLIENT wants the `id` of SHOW CLIENTS.
     #[error("invalid client pointer supplied")]
     BadClient,
@@ -96,6 +99,7 @@ impl Error {
             Self::NoPortal(_) => "34000",
             Self::PortalExists(_) => "42P03",
             Self::TooManyNames(_) => "53400",
+            Self::Canceled => "57014",
             _ => "08P01",
         }
     }

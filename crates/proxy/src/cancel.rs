@@ -1,9 +1,10 @@
 //! Cancel requests.
 //!
 //! A client's key says which client it is: worker and slot are its process id, and the secret is
-//! derived from the client's id, so that no table is needed. A request is passed on only while
+//! derived from the client's id, so that no table is needed. A request is passed on while
 //! that client holds a server connection, over TLS where that connection is, and until it is
-//! through the connection is given to nobody else.
+//! through the connection is given to nobody else. A client that waits for one, or for a command of
+//! the console, gives up waiting.
 
 use std::rc::Rc;
 
@@ -80,7 +81,7 @@ pub fn pass_on(worker: &Rc<Worker>, place: Place, key: &[u8], done: oneshot::Sen
         return;
     }
     let Some(server) = client.link.borrow().clone() else {
-        return;
+        return client.cancel();
     };
     server.was_cancelled.set(true);
     let under_way = UnderWay::new(Rc::clone(worker), server);

@@ -78,6 +78,8 @@ pub struct ClientShared {
     pub ticket: Cell<Option<Ticket>>,
     /// Whether a server connection is on its way without a ticket (from another worker).
     pub grant: RefCell<Option<Grant>>,
+    /// A cancel request has come for what it waits for.
+    cancelled: Cell<bool>,
     /// Set to have it disconnected.
     pub kill: Cell<Option<Kill>>,
     /// Its task.
@@ -122,6 +124,7 @@ impl ClientShared {
             prepared: Cell::new(0),
             ticket: Cell::new(None),
             grant: RefCell::new(None),
+            cancelled: Cell::new(false),
             kill: Cell::new(None),
             waker: RefCell::new(None),
         }
@@ -137,6 +140,8 @@ impl ClientShared {
         if self.state.get() != state {
             self.state.set(state);
             self.since.set(now);
+            // It was meant for the wait that is over.
+            self.cancelled.set(false);
         }
     }
 
@@ -172,6 +177,20 @@ impl ClientShared {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Has the client give up what it waits for: a server connection, or the end of a command.
+    /// Who does not wait is not disturbed.
+    pub fn cancel(&self) {
+        if self.state.get() == ClientState::Waiting {
+            self.cancelled.set(true);
+            self.wake();
+        }
+    }
+
+    /// Whether it is to give up what it waits for; says so once.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.take()
     }
 
     /// Has the client disconnected.

@@ -130,8 +130,7 @@ impl Console {
         match command {
             Command::Pause(database) => {
                 self.pause(database.as_deref())?;
-                self.until(|pools| pools.quiescent(database.as_deref()))
-                    .await
+                self.until_quiescent(database.as_deref()).await
             }
             Command::Resume(database) => self.resume(database.as_deref()),
             Command::Disable(database) => {
@@ -153,8 +152,7 @@ impl Console {
                 self.pause(database.as_deref())?;
                 let whom = Whom::Database(database.as_deref().map(Arc::from));
                 self.kill(&whom, Kill::DatabaseRemoved).await;
-                self.until(|pools| pools.quiescent(database.as_deref()))
-                    .await
+                self.until_quiescent(database.as_deref()).await
             }
             Command::KillClient(id) => match self.kill(&Whom::Id(id), Kill::Admin).await {
                 0 => Err(Error::NoClient),
@@ -259,16 +257,33 @@ impl Console {
         killed
     }
 
-    /// Waits until the pools are as they should be. Ends early when somebody resumes.
+    /// Waits until the pools are as they should be, or the client cancels.
     async fn until(&self, done: impl Fn(&pgweir_pool::Pools) -> bool) -> Result<(), Error> {
-        loop {
+        self.client.enter(ClientState::Waiting, Instant::now());
+        let outcome = loop {
             if done(&self.worker.shared.pools.lock()) {
-                return Ok(());
+                break Ok(());
             }
             if self.client.kill.get().is_some() {
-                return Err(Error::ShuttingDown);
+                break Err(Error::ShuttingDown);
+            }
+            if self.client.is_cancelled() {
+                break Err(Error::Canceled);
             }
             tokio::time::sleep(LOOK).await;
+        };
+        self.client.enter(ClientState::Idle, Instant::now());
+        outcome
+    }
+
+    /// Waits until nothing of a database is in use; a client that does not want to wait any longer
+    /// has it resumed.
+    async fn until_quiescent(&self, database: Option<&str>) -> Result<(), Error> {
+        let outcome = self.until(|pools| pools.quiescent(database)).await;
+        if outcome == Err(Error::Canceled) {
+            self.worker
+                .pools(|pools| pools.resume(database, Instant::now()));
         }
+        outcome
     }
 }

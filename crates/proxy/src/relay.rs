@@ -174,6 +174,9 @@ impl Relay {
         let mut scratch = worker.scratch.borrow_mut();
         for _ in 0..TURNS {
             if matches!(self.link, Link::Waiting) {
+                if self.client.is_cancelled() {
+                    self.give_up(now);
+                }
                 self.look_at_grant(cx, now, &mut scratch)?;
             }
             let served = self.read_server(cx, now, &mut scratch)?;

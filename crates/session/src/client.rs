@@ -33,6 +33,16 @@ pub(crate) struct Bound {
     pub(crate) named_sweeps: Option<u64>,
 }
 
+/// What a client has cancelled while no server had heard of it yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GivenUp {
+    Nothing,
+    /// The next request.
+    Request,
+    /// Everything up to Sync: its first request has been answered with the error.
+    ToSync,
+}
+
 /// The state of one client after its login.
 #[derive(Debug)]
 pub struct Client {
@@ -53,6 +63,8 @@ pub struct Client {
     verified: bool,
     /// Whether it has opened a transaction block that its mode does not allow.
     refused: bool,
+    /// What it has given up while it waited for a server.
+    pub(crate) given_up: GivenUp,
     /// Number of leases so far.
     pub(crate) lease: u32,
     pub(crate) bound: Bound,
@@ -76,6 +88,7 @@ impl Client {
             settings: startup.clone(),
             startup,
             refused: false,
+            given_up: GivenUp::Nothing,
             lease: 0,
             bound: Bound::default(),
             passing: Passing::default(),
@@ -95,6 +108,12 @@ impl Client {
     /// How many prepared statements it has.
     pub fn prepared(&self) -> usize {
         self.names.as_ref().map_or(0, |names| names.len())
+    }
+
+    /// The client has cancelled what it waits for a server connection with: when its next request is
+    /// judged, without a server, that is answered with PostgreSQL's own error.
+    pub fn give_up(&mut self) {
+        self.given_up = GivenUp::Request;
     }
 
     /// Whether no frame of the client is half-way.

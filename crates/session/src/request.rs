@@ -1,10 +1,10 @@
 //! Judging one request of a client that holds a lease: what is owed for it, and in which form it
 //! goes to the server.
 
-use pgweir_wire::{encode, header, tag::frontend};
+use pgweir_wire::{backend::Status, encode, header, tag::frontend};
 
 use crate::batch::Batch;
-use crate::client::Client;
+use crate::client::{Client, GivenUp};
 use crate::effects;
 use crate::frame::{Frame, Outcome, Passing};
 use crate::journal::Before;
@@ -19,6 +19,15 @@ use crate::unnamed::{ClientUnnamed, Unnamed};
 const QUERY_HELD_MAX: u64 = 64 * 1024;
 /// The same where only a RESET matters.
 const RESET_HELD_MAX: u64 = 1024;
+
+/// What PostgreSQL answers to a statement that is cancelled.
+const CANCELED: encode::ErrorFields<'static> = encode::ErrorFields {
+    severity: "ERROR",
+    sqlstate: "57014",
+    message: "canceling statement due to user request",
+    detail: None,
+    hint: None,
+};
 
 impl Client {
     /// Takes bytes from the client: says how many are dealt with, and what comes next. The rest is
@@ -97,9 +106,21 @@ impl Client {
     ) -> Result<Outcome, Refusal> {
         match frame.tag {
             frontend::TERMINATE => Ok(Outcome::Terminate),
+            tag if is_request(tag) && self.given_up != GivenUp::Nothing => {
+                if self.given_up == GivenUp::Request {
+                    to_client.own(|out| encode::error(&CANCELED, out));
+                    self.given_up = GivenUp::ToSync;
+                }
+                if matches!(tag, frontend::QUERY | frontend::FUNCTION_CALL) {
+                    self.given_up = GivenUp::Nothing;
+                    to_client.own(|out| encode::ready(Status::Idle, out));
+                }
+                Ok(frame.drop())
+            }
             // Nothing is open: the server would answer just this.
             frontend::SYNC => {
-                to_client.own(|out| encode::ready(pgweir_wire::backend::Status::Idle, out));
+                self.given_up = GivenUp::Nothing;
+                to_client.own(|out| encode::ready(Status::Idle, out));
                 Ok(frame.drop())
             }
             // Copy data after a failed COPY, and a Flush of nothing, are ignored by the server.
@@ -213,7 +234,7 @@ impl Client {
         server.replies.push(entry);
         // Its ReadyForQuery speaks for everything before it.
         server.unsynced = false;
-        let is_idle = server.status == pgweir_wire::backend::Status::Idle;
+        let is_idle = server.status == Status::Idle;
         if settled
             && is_idle
             && let Some(restored) = text.and_then(|text| self.restored(text, server))

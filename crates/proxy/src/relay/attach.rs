@@ -49,6 +49,18 @@ impl Relay {
         Ok(())
     }
 
+    /// The client has cancelled what it waits with: it leaves the queue, and is answered. If a
+    /// connection is on its way to it, the cancel request came too late.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        if !self.worker.withdraw(&self.client, now) {
+            return;
+        }
+        self.client.enter(ClientState::Idle, now);
+        self.session.give_up();
+        self.link = Link::None;
+        self.judge_held = true;
+    }
+
     /// Asks for a server connection; nothing: it will come as a grant.
     pub(super) fn ask(&mut self, now: Instant) -> Result<Option<Box<Leased>>, End> {
         let worker = Rc::clone(&self.worker);

@@ -150,6 +150,18 @@ impl Worker {
         }
     }
 
+    /// The client does not want to wait any longer. `false`: what it waits for is on its way.
+    pub fn withdraw(&self, client: &ClientShared, now: Instant) -> bool {
+        let Some(ticket) = client.ticket.get() else {
+            return false;
+        };
+        let left = self.pools(|pools| pools.leave(ticket, now));
+        if left {
+            client.ticket.set(None);
+        }
+        left
+    }
+
     /// The client stops waiting, or goes: what was granted to it goes back.
     pub fn leave(&self, client: &ClientShared, now: Instant) {
         if let Some(ticket) = client.ticket.take() {

@@ -42,7 +42,7 @@ fn imports(room: &str) -> Imports {
         imports.entry(module).or_default();
     }
     let modules: BTreeSet<String> = imports.keys().cloned().collect();
-    let re_exports = re_exports(room);
+    let re_exports = re_exports_of(room);
     for file in files() {
         let Some(module) = module_of(room, file) else {
             continue;
@@ -81,7 +81,7 @@ fn without_tests(text: &str) -> &str {
 
 /// What the root of a crate re-exports, with the module that it comes from: an import of
 /// `crate::Name` is one of that module.
-fn re_exports(room: &str) -> BTreeMap<String, String> {
+fn re_exports_of(room: &str) -> BTreeMap<String, String> {
     let root = format!("crates/{room}/src/lib.rs");
     let Some(root) = files()
         .iter()
@@ -89,7 +89,11 @@ fn re_exports(room: &str) -> BTreeMap<String, String> {
     else {
         return BTreeMap::new();
     };
-    let code: Vec<&str> = code_lines(&root.text).map(|(_, line)| line).collect();
+    re_exports(&root.text)
+}
+
+fn re_exports(root: &str) -> BTreeMap<String, String> {
+    let code: Vec<&str> = code_lines(root).map(|(_, line)| line).collect();
     let code = code.join("\n");
     let paths = code.split("pub use ").skip(1);
     let found = paths.filter_map(|path| path.split(';').next());
@@ -101,6 +105,8 @@ fn re_exports(room: &str) -> BTreeMap<String, String> {
     });
     let mut re_exports = BTreeMap::new();
     for (module, names) in found {
+        // Behind the last `::` stand a name, or several in braces.
+        let names = names.rsplit_once("::").map_or(names, |(_, names)| names);
         let words = names.split(|c: char| !(c.is_alphanumeric() || c == '_'));
         for name in words.filter(|word| !word.is_empty()) {
             re_exports.insert(name.to_owned(), module.to_owned());
@@ -200,6 +206,21 @@ fn way(imports: &Imports, from: &str, to: &str) -> Option<Vec<String>> {
         ways = longer;
     }
     None
+}
+
+#[test]
+fn re_exports_are_found() {
+    let root = "mod a;\npub use crate::a::b::C;\npub use crate::d::{E, F};\npub use self::g::H;\n// pub use i::J;\n";
+    let pair = |name: &str, module: &str| (name.to_owned(), module.to_owned());
+    let expected = [
+        pair("C", "a"),
+        pair("E", "d"),
+        pair("F", "d"),
+        pair("H", "g"),
+    ];
+    assert_eq!(re_exports(root), BTreeMap::from(expected));
+    let text = "use crate::a;\n\n#[cfg(test)]\nmod tests {\n    use crate::b;\n}\n";
+    assert!(!without_tests(text).contains("crate::b"));
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(crate) fn check(config: &Config) -> Vec<Wrong> {
     check_sizes(&config.settings, &mut settings);
     check_tls(&config.settings, &mut settings);
     for (name, database) in &config.databases {
-        check_database(name, database, &mut |keys, message| {
+        check_database(name, database, &config.settings, &mut |keys, message| {
             wrong.push(Wrong {
                 place: Place::Database(name.clone()),
                 keys,
@@ -125,13 +125,25 @@ fn check_tls(settings: &Settings, report: Report<'_>) {
         let message = format!("client_tls_sslmode \"{mode}\" needs client_tls_ca_file");
         report(&["client_tls_sslmode", "client_tls_ca_file"], message);
     }
+    check_verify_ca(Some(settings.server_tls_sslmode), settings, report);
     if settings.server_tls_key_file.is_some() != settings.server_tls_cert_file.is_some() {
         let message = "server_tls_key_file and server_tls_cert_file need each other".to_owned();
         report(&["server_tls_key_file", "server_tls_cert_file"], message);
     }
 }
 
-fn check_database(name: &str, database: &Database, report: Report<'_>) {
+/// With the system's authorities anybody can have a certificate, for some name: only verify-full tells
+/// one server from another, and libpq refuses verify-ca too.
+fn check_verify_ca(mode: Option<SslMode>, settings: &Settings, report: Report<'_>) {
+    if mode == Some(SslMode::VerifyCa) && settings.server_tls_ca_file.is_none() {
+        let message = "\"verify-ca\" needs server_tls_ca_file; without it, use \"verify-full\"";
+        let keys = &["server_tls_sslmode", "server_tls_ca_file"];
+        report(keys, message.to_owned());
+    }
+}
+
+fn check_database(name: &str, database: &Database, settings: &Settings, report: Report<'_>) {
+    check_verify_ca(database.server_tls_sslmode, settings, report);
     if CONSOLE.contains(&name) {
         report(&[], "is the console's name".to_owned());
     }

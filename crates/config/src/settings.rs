@@ -115,7 +115,9 @@ table! {
         client_tls_protocols: TlsProtocols = "secure" => AtOnce;
         /// Whether servers are reached over TLS, and whose certificate is believed.
         server_tls_sslmode: SslMode = "prefer" => Reconnect;
-        /// Authorities whose certificates servers may show, PEM. None: the system's.
+        /// Authorities whose certificates servers may show, PEM. With it, `require` checks the chain
+        /// as `verify-ca` does. None: `verify-full` trusts the system's, `verify-ca` is an error, and
+        /// the other modes check nothing.
         server_tls_ca_file: Option<PathBuf> as "\"/etc/pgweir/servers-ca.crt\"" => Reconnect;
         /// Private key shown to servers, PEM.
         server_tls_key_file: Option<PathBuf> as "\"/etc/pgweir/client.key\"" => Reconnect;

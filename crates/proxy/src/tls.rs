@@ -158,6 +158,7 @@ fn acceptor(settings: &Settings) -> Result<Acceptor, Vec<Misfit>> {
         "client_tls_ca_file",
         &settings.client_tls_ca_file,
     );
+    files.check(&certificate, &key, &authorities);
     if !files.misfits.is_empty() {
         return Err(files.misfits);
     }
@@ -188,6 +189,7 @@ fn connector(settings: &Settings) -> Result<Connector, Vec<Misfit>> {
         "server_tls_ca_file",
         &settings.server_tls_ca_file,
     );
+    files.check(&certificate, &key, &authorities);
     if !files.misfits.is_empty() {
         return Err(files.misfits);
     }
@@ -229,6 +231,26 @@ impl Files {
             Err(error) => {
                 self.misfits.push(Misfit { key, error });
                 None
+            }
+        }
+    }
+
+    /// Looks into those that could be read: what is wrong with one does not hide what is wrong with
+    /// another.
+    fn check(
+        &mut self,
+        certificate: &Option<Vec<u8>>,
+        key: &Option<Vec<u8>>,
+        authorities: &Option<Vec<u8>>,
+    ) {
+        let identity = certificate.as_ref().zip(key.as_ref());
+        let identity = identity
+            .map(|(certificate, key)| files::identity(certificate, key, &provider()).map(drop));
+        let authorities = authorities.as_ref();
+        let authorities = authorities.map(|pem| verify::Authorities::from_pem(pem).map(drop));
+        for outcome in [identity, authorities].into_iter().flatten() {
+            if let Err(error) = outcome {
+                self.misfits.push(self.misfit(error));
             }
         }
     }

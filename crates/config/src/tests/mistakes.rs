@@ -26,8 +26,8 @@ server_tls_key_file = "k.pem"  ## server_tls_key_file: server_tls_key_file and s
 stats_period = 0               ## stats_period: expected more than 0
 [databases.shop]
 hosts = ["db:0"]               ## databases.shop.hosts: "0" is no port: expected a number from 1 to 65535
+server_tls_sslmode = "verify-ca" ## databases.shop.server_tls_sslmode: "verify-ca" needs server_tls_ca_file; without it, use "verify-full"
 pasword = "hunter2"            ## databases.shop.pasword: is not a key of [databases.NAME] (did you mean "password"?)
-max_db_connections = true      ## databases.shop.max_db_connections: expected a whole number from 0 to 4294967295, found true or false
 [users.ann]
 query_timeout = -1             ## users.ann.query_timeout: expected a duration ("500ms", "30s", "5min", "1h", or a number of seconds), found "-1"
 "####;

@@ -88,6 +88,28 @@ server_tls_ca_file = \"DIR/servers\""
 }
 
 #[test]
+fn t3_what_is_wrong_with_one_file_does_not_hide_what_is_wrong_with_another() {
+    let good = self_signed(params("", &["db"]));
+    let other = self_signed(params("", &["db"]));
+    let lines = format!(
+        "{CLIENT}
+client_tls_ca_file = \"DIR/ca\"
+server_tls_ca_file = \"DIR/missing\""
+    );
+    let files = [("crt", &*good.certificate), ("key", &other.key), ("ca", "")];
+    let errors = load(&files, &lines).err().unwrap_or_default();
+    let expected = [
+        "DIR/key: the key is not",
+        "DIR/ca: no certificate",
+        "DIR/missing: ",
+    ];
+    assert_eq!(errors.len(), expected.len(), "{errors:?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
 fn what_is_not_asked_for_is_not_loaded() {
     let tls = load(
         &[],

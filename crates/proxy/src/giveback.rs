@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use pgweir_pool::ClientId;
+use pgweir_pool::{ClientId, Phase};
 use pgweir_session::{Batch, Effects};
 
 use crate::client::Grant;
@@ -26,7 +26,7 @@ const RESET_ALL: &[u8] = b"DISCARD ALL";
 pub fn after_transaction(worker: &Rc<Worker>, leased: Box<Leased>, now: Instant) {
     let shared = leased.shared();
     if shared.cancels.get() > 0 {
-        park(leased);
+        park(worker, leased);
         return;
     }
     let left = leased.conn.session.left();
@@ -43,7 +43,7 @@ pub fn after_transaction(worker: &Rc<Worker>, leased: Box<Leased>, now: Instant)
 pub fn after_client(worker: &Rc<Worker>, leased: Box<Leased>, session_mode: bool) {
     let shared = leased.shared();
     if shared.cancels.get() > 0 {
-        park(leased);
+        park(worker, leased);
         return;
     }
     let session = &leased.conn.session;
@@ -73,6 +73,7 @@ pub fn after_client(worker: &Rc<Worker>, leased: Box<Leased>, session_mode: bool
         return;
     }
     leased.shared().state.set(ServerState::BeingCanceled);
+    worker.pools(|pools| pools.note(leased.conn.conn(), Phase::BeingCanceled));
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move { recover(&worker, leased).await });
 }
@@ -112,7 +113,7 @@ fn start_cleaning(worker: &Rc<Worker>, leased: Box<Leased>, reset: Vec<u8>) {
 async fn clean(worker: &Rc<Worker>, mut leased: Box<Leased>, reset: &[u8]) {
     leased.shared().state.set(ServerState::Tested);
     leased.shared().link.set(None);
-    worker.pools(|pools| pools.note(leased.conn.conn(), pgweir_pool::Phase::Tested));
+    worker.pools(|pools| pools.note(leased.conn.conn(), Phase::Tested));
     let done = tokio::time::timeout(CLEAN_TIMEOUT, async {
         let conn = &mut leased.conn;
         let mut batch = Batch::new();
@@ -146,6 +147,10 @@ pub fn check(worker: &Rc<Worker>, mut leased: Box<Leased>, client: ClientId) {
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         leased.shared().state.set(ServerState::Tested);
+        let note = |phase, leased: &Leased| {
+            worker.pools(|pools| pools.note(leased.conn.conn(), phase));
+        };
+        note(Phase::Tested, &leased);
         let limits = worker.limits();
         let alive = tokio::time::timeout(limits.connect_timeout, async {
             let mut batch = Batch::new();
@@ -160,6 +165,7 @@ pub fn check(worker: &Rc<Worker>, mut leased: Box<Leased>, client: ClientId) {
             .filter(|client| client.grant.borrow().is_none());
         match waiting {
             Some(client) if alive => {
+                note(Phase::Active, &leased);
                 leased.checked();
                 *client.grant.borrow_mut() = Some(Grant::Lease(leased));
                 client.wake();
@@ -176,9 +182,10 @@ pub fn check(worker: &Rc<Worker>, mut leased: Box<Leased>, client: ClientId) {
 }
 
 /// Nobody gets the connection while a cancel request is on its way to it.
-fn park(leased: Box<Leased>) {
+fn park(worker: &Rc<Worker>, leased: Box<Leased>) {
     let shared = Rc::clone(leased.shared());
     shared.state.set(ServerState::BeingCanceled);
+    worker.pools(|pools| pools.note(leased.conn.conn(), Phase::BeingCanceled));
     shared.link.set(None);
     *shared.parked.borrow_mut() = Some(leased);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,7 +17,6 @@ cases! {
     a_backend_dies_without_a_word;
     not_there_at_first;
     restarted;
-    frozen;
     one_of_two_hosts_is_down;
 }
 
@@ -184,28 +183,6 @@ fn restarted(major: Major) {
     for wire in &mut wires {
         assert_eq!(wire.sql("SELECT 'still here'"), ["still here"]);
     }
-}
-
-fn frozen(major: Major) {
-    let (cluster, pooler, target) = start(major, |config| {
-        config
-            .set("server_connect_timeout", "500ms")
-            .set("query_wait_timeout", "1s")
-    });
-    cluster.freeze();
-    let began = Instant::now();
-    let error = Wire::try_connect(&target, &[]).unwrap_err();
-    assert!(
-        began.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        began.elapsed()
-    );
-    assert_eq!(error.severity, "FATAL");
-    pooler.ask("SHOW POOLS");
-    cluster.thaw();
-    eventually("it is served again", || {
-        target.psql("SELECT 1").success.then_some(())
-    });
 }
 
 fn one_of_two_hosts_is_down(major: Major) {

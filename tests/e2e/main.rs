@@ -6,6 +6,7 @@
 mod auth;
 mod connect;
 mod console;
+mod deadlines;
 mod drivers;
 mod failure;
 mod following;

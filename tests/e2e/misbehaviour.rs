@@ -1,7 +1,5 @@
 //! Clients that break rules cost one connection at most, and nobody ever sees what they left.
 
-use std::io::Write;
-use std::net::TcpStream;
 use std::time::Duration;
 
 use pgweir_tests::{Config, Major, Scene, Way, Wire, cases, eventually};
@@ -16,8 +14,6 @@ cases! {
     half_closed;
     garbage;
     garbage_before_the_login;
-    a_startup_that_never_ends;
-    a_login_that_never_ends;
     a_client_that_does_not_read;
 }
 
@@ -390,41 +386,6 @@ fn garbage_before_the_login(major: Major) {
         assert!(!said.contains("server_version"), "{said}");
     }
     assert_eq!(scene.target().sql("SELECT 1"), "1");
-}
-
-fn a_startup_that_never_ends(major: Major) {
-    let scene = Scene::with(major, Way::Transaction, |config| {
-        config.set("client_login_timeout", "500ms")
-    });
-    let target = scene.target();
-    let mut silent = Wire::open(&target);
-    let mut slow = Wire::open(&target);
-    slow.send(b"\0\0\0\x20\0\x03");
-    // A byte now and then does not prolong it.
-    let mut drip = TcpStream::connect((target.host.as_str(), target.port)).unwrap();
-    eventually("the slow client is thrown out", || {
-        std::thread::sleep(Duration::from_millis(50));
-        drip.write_all(b"\0").is_err().then_some(())
-    });
-    silent.rest();
-    slow.rest();
-    assert_eq!(target.sql("SELECT 1"), "1");
-}
-
-fn a_login_that_never_ends(major: Major) {
-    let scene = Scene::with(major, Way::Transaction, |config| {
-        config.set("client_login_timeout", "500ms")
-    });
-    let target = scene.target();
-    let mut wire = Wire::open(&target);
-    wire.startup(&target, pgweir_wire::startup::PROTOCOL_3_0, &[]);
-    assert_eq!(wire.frame().tag, b'R');
-    let error = wire.last_error();
-    assert_eq!(
-        (error.severity.as_str(), error.message.as_str()),
-        ("FATAL", "client_login_timeout")
-    );
-    assert_eq!(target.sql("SELECT 1"), "1");
 }
 
 fn a_client_that_does_not_read(major: Major) {

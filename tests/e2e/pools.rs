@@ -11,7 +11,6 @@ use pgweir_wire::encode;
 
 cases! {
     clients_wait_in_order;
-    a_client_waits_only_so_long;
     the_reserve;
     a_cap_for_a_database;
     a_cap_for_a_user;
@@ -88,33 +87,6 @@ fn clients_wait_in_order(major: Major) {
         ["01234567"]
     );
     waiting(&scene, 0);
-}
-
-fn a_client_waits_only_so_long(major: Major) {
-    let scene = transaction_mode(major, |config| {
-        config
-            .set("default_pool_size", 1)
-            .set("query_wait_timeout", "300ms")
-    });
-    let mut first = Wire::connect(&scene.target());
-    first.sql("BEGIN");
-    let mut second = Wire::connect(&scene.target());
-    let began = Instant::now();
-    second.write(|out| encode::query(b"SELECT 1", out));
-    let error = second.last_error();
-    assert!(
-        began.elapsed() >= Duration::from_millis(290),
-        "{:?}",
-        began.elapsed()
-    );
-    assert_eq!(
-        (error.severity.as_str(), error.message.as_str()),
-        ("FATAL", "query_wait_timeout")
-    );
-    assert!(error.hint.contains("default_pool_size"), "{error:?}");
-    assert_eq!(first.sql("SELECT 1"), ["1"]);
-    first.sql("COMMIT");
-    assert_eq!(scene.target().sql("SELECT 1"), "1");
 }
 
 fn the_reserve(major: Major) {

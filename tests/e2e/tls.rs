@@ -27,7 +27,7 @@ cases! {
 }
 
 /// One server with TLS for each version.
-fn cluster(major: Major) -> &'static Cluster {
+pub(crate) fn cluster(major: Major) -> &'static Cluster {
     static CLUSTERS: [OnceLock<Cluster>; 2] = [const { OnceLock::new() }; 2];
     let options = Options {
         tls: true,

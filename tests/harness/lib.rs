@@ -4,6 +4,7 @@
 //! | need | where |
 //! | --- | --- |
 //! | a PostgreSQL server, and a standby of it | [`Cluster`] |
+//! | a server that falls silent at any byte | [`Gate`] |
 //! | a pgweir in front of it | [`Pooler`] |
 //! | where a client connects to, and `psql` and `pgbench` there | [`Target`] |
 //! | one behaviour on every major version and in every mode | [`cases!`], [`Scene`] |
@@ -20,6 +21,7 @@ mod certificates;
 mod cluster;
 mod config;
 mod frame;
+mod gate;
 mod major;
 mod pooler;
 mod port;
@@ -35,6 +37,7 @@ pub use certificates::{Certificates, certificates};
 pub use cluster::{Cluster, Options};
 pub use config::{Config, Value};
 pub use frame::{Frame, ServerError};
+pub use gate::Gate;
 pub use major::Major;
 pub use pooler::{Pooler, Row};
 pub use port::free_port;

@@ -128,46 +128,58 @@ impl Wire {
         let mut scram = None;
         loop {
             let frame = self.frame();
-            let mut out = Vec::new();
             match frame.tag {
                 b'E' => return Err(frame.error()),
                 b'Z' => return Ok(()),
-                b'R' => match backend::authentication(&frame.body).expect("well formed") {
-                    Authentication::Ok => {}
-                    Authentication::Cleartext => {
-                        encode::password(target.password.as_bytes(), &mut out)
-                    }
-                    Authentication::Md5 { salt } => {
-                        let answer =
-                            md5_hash(target.user.as_bytes(), target.password.as_bytes(), salt);
-                        encode::password(answer.as_bytes(), &mut out);
-                    }
-                    Authentication::Sasl { .. } => {
-                        let exchange = ScramSha256::new(
-                            target.password.as_bytes(),
-                            ChannelBinding::unsupported(),
-                        );
-                        encode::sasl_initial("SCRAM-SHA-256", Some(exchange.message()), &mut out);
-                        scram = Some(exchange);
-                    }
-                    Authentication::SaslContinue(data) => {
-                        let exchange = scram.as_mut().expect("it began");
-                        exchange.update(data).expect("a good challenge");
-                        encode::sasl_response(exchange.message(), &mut out);
-                    }
-                    Authentication::SaslFinal(data) => {
-                        scram
-                            .as_mut()
-                            .expect("it began")
-                            .finish(data)
-                            .expect("the server knows the password too");
-                    }
-                    other => panic!("{other:?}"),
-                },
+                b'R' => self.authenticate(&frame, target, &mut scram),
                 _ => {}
             }
-            self.send(&out);
         }
+    }
+
+    /// Proves by SCRAM who it is, and does not wait for what comes then.
+    ///
+    /// # Panics
+    /// If it is not asked for that.
+    #[track_caller]
+    pub fn prove(&mut self, target: &Target) {
+        let mut scram = None;
+        for _ in ["which mechanisms there are", "the challenge"] {
+            let frame = self.frame();
+            assert_eq!(frame.tag, b'R', "{frame:?}");
+            self.authenticate(&frame, target, &mut scram);
+        }
+    }
+
+    fn authenticate(&mut self, frame: &Frame, target: &Target, scram: &mut Option<ScramSha256>) {
+        let mut out = Vec::new();
+        match backend::authentication(&frame.body).expect("well formed") {
+            Authentication::Ok => {}
+            Authentication::Cleartext => encode::password(target.password.as_bytes(), &mut out),
+            Authentication::Md5 { salt } => {
+                let answer = md5_hash(target.user.as_bytes(), target.password.as_bytes(), salt);
+                encode::password(answer.as_bytes(), &mut out);
+            }
+            Authentication::Sasl { .. } => {
+                let exchange =
+                    ScramSha256::new(target.password.as_bytes(), ChannelBinding::unsupported());
+                encode::sasl_initial("SCRAM-SHA-256", Some(exchange.message()), &mut out);
+                *scram = Some(exchange);
+            }
+            Authentication::SaslContinue(data) => {
+                let exchange = scram.as_mut().expect("it began");
+                exchange.update(data).expect("a good challenge");
+                encode::sasl_response(exchange.message(), &mut out);
+            }
+            Authentication::SaslFinal(data) => {
+                let exchange = scram.as_mut().expect("it began");
+                exchange
+                    .finish(data)
+                    .expect("the server knows the password too");
+            }
+            other => panic!("{other:?}"),
+        }
+        self.send(&out);
     }
 
     /// Asks for TLS; the answer is one byte.

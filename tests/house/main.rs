@@ -2,5 +2,6 @@
 
 mod arrows;
 mod cycles;
+mod locks;
 mod sizes;
 mod source;

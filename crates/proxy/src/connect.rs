@@ -119,18 +119,15 @@ pub fn start(worker: &Rc<Worker>, permit: Permit) {
     };
     tokio::task::spawn_local(async move {
         let worker = Rc::clone(&attempt.worker);
-        let limits = worker.limits();
         let opened = match &attempt.permit {
-            Some(permit) => {
-                tokio::time::timeout(limits.connect_timeout, open(&worker, permit)).await
-            }
+            Some(permit) => open(&worker, permit).await,
             None => return,
         };
         let Some(permit) = attempt.answer() else {
             return;
         };
         let now = Instant::now();
-        match opened.unwrap_or(Err(Error::Timeout)) {
+        match opened {
             Ok(conn) => {
                 crate::report::server_opened(&worker.shared, &conn.shared.facts);
                 worker.opened(conn, permit, now);
@@ -214,9 +211,13 @@ async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error>
     let key = worker.shared.pools.lock().key(permit.pool()).clone();
     let target = target(worker, &key.database, &key.user)?;
     let mut tried = Vec::new();
-    let result = loop {
+    loop {
         let host = next_host(worker, &key.database, target.hosts.len());
-        let result = log_in(worker, permit, &target, &target.hosts[host.0], &[]).await;
+        let attempt = log_in(worker, permit, &target, &target.hosts[host.0]);
+        // For each host: one that is silent must not use up the time of the next.
+        let result = tokio::time::timeout(worker.limits().connect_timeout, attempt)
+            .await
+            .unwrap_or(Err(Error::Timeout));
         let answered = matches!(&result, Ok(_) | Err(Error::Refused { .. } | Error::Auth(_)));
         let outcome = if answered {
             Outcome::Connected
@@ -234,20 +235,9 @@ async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error>
         tried.push(host);
         let next = next_host(worker, &key.database, target.hosts.len());
         if answered || tried.contains(&next) {
-            break result;
-        }
-    };
-    let mut conn = result?;
-    if let Some(query) = &target.connect_query {
-        ask(worker, &mut conn, query.as_bytes()).await?;
-        if let Some(error) = conn.session.own_error() {
-            let message = String::from_utf8_lossy(Fields::new(error).message().unwrap_or_default())
-                .into_owned();
-            tracing::warn!(database = %key.database, "connect_query failed: {message}");
-            conn.session.forgive();
+            return result;
         }
     }
-    Ok(conn)
 }
 
 /// A connection for replication: with the client's own startup parameters.
@@ -274,9 +264,19 @@ async fn log_in(
     permit: &Permit,
     target: &Target,
     host: &Host,
-    extra: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<ServerConn, Error> {
-    log_in_as(worker, (permit.conn(), permit.pool()), target, host, extra).await
+    let place = (permit.conn(), permit.pool());
+    let mut conn = log_in_as(worker, place, target, host, &[]).await?;
+    if let Some(query) = &target.connect_query {
+        ask(worker, &mut conn, query.as_bytes()).await?;
+        if let Some(error) = conn.session.own_error() {
+            let message = String::from_utf8_lossy(Fields::new(error).message().unwrap_or_default())
+                .into_owned();
+            tracing::warn!(database = %target.database, "connect_query failed: {message}");
+            conn.session.forgive();
+        }
+    }
+    Ok(conn)
 }
 
 async fn log_in_as(

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use pgweir_admin::{Asked, Command, Error, FRAME_LEN_MAX, Role, Step};
@@ -17,6 +18,8 @@ use crate::worker::Worker;
 
 /// How often a command that waits looks whether it is done.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long an answer may wait for a client that does not read.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client that has logged in to the console.
 pub struct Console {
@@ -83,8 +86,10 @@ impl Console {
                     self.perform(asked, &mut out).await
                 }
             };
-            if self.stream.write_all(&out).await.is_err() {
-                return "client unexpected eof";
+            match tokio::time::timeout(ANSWER_TIMEOUT, self.stream.write_all(&out)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return "client unexpected eof",
+                Err(_) => return "client does not read",
             }
             if closing {
                 return "client close request";
@@ -125,8 +130,8 @@ impl Console {
         false
     }
 
-    async fn carry_out(&self, command: Command) -> Result<(), Error> {
-        let shared = &self.worker.shared;
+    async fn carry_out(&mut self, command: Command) -> Result<(), Error> {
+        let shared = Arc::clone(&self.worker.shared);
         match command {
             Command::Pause(database) => {
                 self.pause(database.as_deref())?;
@@ -145,7 +150,7 @@ impl Console {
             }
             Command::Reconnect(database) => {
                 self.known(database.as_deref())?;
-                crate::reload::reconnect(shared, database.as_deref());
+                crate::reload::reconnect(&shared, database.as_deref());
                 Ok(())
             }
             Command::Kill(database) => {
@@ -257,14 +262,14 @@ impl Console {
         killed
     }
 
-    /// Waits until the pools are as they should be, or the client cancels.
-    async fn until(&self, done: impl Fn(&pgweir_pool::Pools) -> bool) -> Result<(), Error> {
+    /// Waits until the pools are as they should be. Ends early when the client cancels, or is gone.
+    async fn until(&mut self, done: impl Fn(&pgweir_pool::Pools) -> bool) -> Result<(), Error> {
         self.client.enter(ClientState::Waiting, Instant::now());
         let outcome = loop {
             if done(&self.worker.shared.pools.lock()) {
                 break Ok(());
             }
-            if self.client.kill.get().is_some() {
+            if self.client.kill.get().is_some() || self.has_left() {
                 break Err(Error::ShuttingDown);
             }
             if self.client.is_cancelled() {
@@ -278,12 +283,30 @@ impl Console {
 
     /// Waits until nothing of a database is in use; a client that does not want to wait any longer
     /// has it resumed.
-    async fn until_quiescent(&self, database: Option<&str>) -> Result<(), Error> {
+    async fn until_quiescent(&mut self, database: Option<&str>) -> Result<(), Error> {
         let outcome = self.until(|pools| pools.quiescent(database)).await;
         if outcome == Err(Error::Canceled) {
             self.worker
                 .pools(|pools| pools.resume(database, Instant::now()));
         }
         outcome
+    }
+
+    /// Whether the client has closed. What it asks next, while its command waits, is kept.
+    fn has_left(&mut self) -> bool {
+        let mut chunk = [0; 1024];
+        if self.held.len() >= chunk.len() {
+            return false;
+        }
+        // The command looks again soon, so nobody need be woken.
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.stream.poll_read(&mut cx, &mut chunk) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(0) | Err(_)) => true,
+            Poll::Ready(Ok(len)) => {
+                self.held.extend_from_slice(&chunk[..len]);
+                false
+            }
+        }
     }
 }

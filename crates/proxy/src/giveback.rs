@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use pgweir_pool::ClientId;
+use pgweir_pool::{ClientId, Phase};
 use pgweir_session::{Batch, Effects, Goodbye};
 
 use crate::ask::{answered, send};
@@ -77,6 +77,7 @@ pub fn after_client(worker: &Rc<Worker>, leased: Box<Leased>, session_mode: bool
         return;
     }
     leased.shared().state.set(ServerState::BeingCanceled);
+    worker.pools(|pools| pools.note(leased.conn.conn(), Phase::BeingCanceled));
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move { recover(&worker, leased).await });
 }
@@ -116,7 +117,7 @@ fn start_cleaning(worker: &Rc<Worker>, leased: Box<Leased>, reset: Vec<u8>) {
 async fn clean(worker: &Rc<Worker>, mut leased: Box<Leased>, reset: &[u8]) {
     leased.shared().state.set(ServerState::Tested);
     leased.shared().link.set(None);
-    worker.pools(|pools| pools.note(leased.conn.conn(), pgweir_pool::Phase::Tested));
+    worker.pools(|pools| pools.note(leased.conn.conn(), Phase::Tested));
     let done = tokio::time::timeout(CLEAN_TIMEOUT, async {
         let conn = &mut leased.conn;
         let mut batch = Batch::new();
@@ -150,6 +151,10 @@ pub fn check(worker: &Rc<Worker>, mut leased: Box<Leased>, client: ClientId) {
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         leased.shared().state.set(ServerState::Tested);
+        let note = |phase, leased: &Leased| {
+            worker.pools(|pools| pools.note(leased.conn.conn(), phase));
+        };
+        note(Phase::Tested, &leased);
         let limits = worker.limits();
         let alive = tokio::time::timeout(limits.connect_timeout, async {
             let mut batch = Batch::new();
@@ -164,6 +169,7 @@ pub fn check(worker: &Rc<Worker>, mut leased: Box<Leased>, client: ClientId) {
             .filter(|client| client.grant.borrow().is_none());
         match waiting {
             Some(client) if alive => {
+                note(Phase::Active, &leased);
                 leased.checked();
                 *client.grant.borrow_mut() = Some(Grant::Lease(leased));
                 client.wake();
@@ -183,6 +189,7 @@ pub fn check(worker: &Rc<Worker>, mut leased: Box<Leased>, client: ClientId) {
 fn park(worker: &Worker, leased: Box<Leased>) {
     let shared = leased.shared();
     shared.state.set(ServerState::BeingCanceled);
+    worker.pools(|pools| pools.note(leased.conn.conn(), Phase::BeingCanceled));
     shared.link.set(None);
     worker.park(leased);
 }

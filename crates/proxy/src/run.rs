@@ -102,8 +102,9 @@ fn work(id: WorkerId, shared: Arc<Shared>, mailbox: mpsc::UnboundedReceiver<Mail
         Ok(runtime) => {
             let worker = Worker::new(id, shared);
             runtime.block_on(crate::crew::run(&worker, mailbox));
-            // Tasks hold the worker: they end here, before it does.
-            drop(runtime);
+            // Tasks hold the worker: they end here, before it does. Names that are being looked up
+            // are not waited for: the resolver may take minutes.
+            runtime.shutdown_background();
             drop(worker);
         }
         Err(error) => tracing::error!(%error, "worker cannot start"),

@@ -154,6 +154,10 @@ impl Client {
         }
         server.journal.clear();
         server.segment += 1;
+        if !Arc::ptr_eq(&self.base, &server.base) && self.base == server.base {
+            // The same, read anew: from now on it is told by its address.
+            self.base = Arc::clone(&server.base);
+        }
         let wanted = self.settings_on(server);
         if server.settings != *wanted {
             server.change_settings(&wanted, to_server);

@@ -214,7 +214,8 @@ async fn send(conn: &mut ServerConn, batch: &Batch) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Reads until nothing is owed any more.
+/// Reads until nothing is owed any more. A COPY that begins meanwhile, asked for by a client that
+/// has gone, is an error: its data will never come.
 async fn answered(worker: &Rc<Worker>, conn: &mut ServerConn) -> std::io::Result<()> {
     std::future::poll_fn(|cx| {
         if conn.session.owed() == 0 {
@@ -224,6 +225,9 @@ async fn answered(worker: &Rc<Worker>, conn: &mut ServerConn) -> std::io::Result
         match crate::reading::drain_idle(conn, cx, &mut scratch) {
             Err(reason) => std::task::Poll::Ready(Err(std::io::Error::other(reason))),
             Ok(()) if conn.session.owed() == 0 => std::task::Poll::Ready(Ok(())),
+            Ok(()) if !conn.session.takes_requests() => {
+                std::task::Poll::Ready(Err(std::io::Error::other("server waits for copy data")))
+            }
             Ok(()) => std::task::Poll::Pending,
         }
     })

@@ -148,7 +148,7 @@ fn leftovers_of_an_open_transaction(major: Major) {
 }
 
 /// What a client said before it vanished.
-fn last_words() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn last_words() -> Vec<(&'static str, Vec<u8>)> {
     let write = |write: &dyn Fn(&mut Vec<u8>)| {
         let mut out = Vec::new();
         write(&mut out);
@@ -301,29 +301,58 @@ fn half_closed(major: Major) {
     }
 }
 
+/// Messages that break rules, after the login.
+pub(crate) const GARBAGE: &[&[u8]] = &[
+    b"Q\0\0\0\0",
+    b"Q\0\0\0\x03",
+    b"Q\xff\xff\xff\xff",
+    b"Q\x80\0\0\x04SELECT",
+    b"P\xff\xff\xff\xf0",
+    b"Q\0\0\0\x06no",
+    b"P\0\0\0\x06ab",
+    b"B\0\0\0\x04",
+    b"B\0\0\0\x05\0",
+    b"D\0\0\0\x04",
+    b"C\0\0\0\x06Xy",
+    b"E\0\0\0\x05\0",
+    b"S\0\0\0\x05x",
+    b"\0\0\0\0\0\0\0\0",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"p\0\0\0\x09word\0",
+];
+
+/// Packets that no login begins with.
+pub(crate) const GARBAGE_BEFORE_THE_LOGIN: &[&[u8]] = &[
+    b"\0\0\0\0",
+    b"\0\0\0\x07\0\x03\0",
+    b"\xff\xff\xff\xff\xff\xff\xff\xff",
+    b"\x7f\xff\xff\xff\0\x03\0\0",
+    b"\0\0\x27\x11\0\x03\0\0",
+    b"\0\0\0\x08\0\x03\0\0",
+    b"\0\0\0\x09\0\x03\0\0\0",
+    b"\0\0\0\x0c\0\x03\0\0user",
+    b"\0\0\0\x0e\0\x03\0\0user\0\0",
+    b"\0\0\0\x08\x04\xd2\x16\x2e",
+    b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\0",
+    b"\0\0\0\x10\x04\xd2\x16\x2f\0\0\0\0\0\0\0\0",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"\x16\x03\x01\0\x05\x01\0\0\x01\0",
+];
+
+/// Messages that have no place in a login.
+pub(crate) const GARBAGE_WITHIN_THE_LOGIN: &[&[u8]] = &[
+    b"Q\0\0\0\x0dSELECT 1\0",
+    b"p\0\0\0\0",
+    b"p\xff\xff\xff\xff",
+    b"p\0\0\0\x04",
+    b"X\0\0\0\x04",
+];
+
 fn garbage(major: Major) {
     for way in [Way::Session, Way::Transaction] {
         let scene = one_connection(major, way);
         let clean = clean_state(&scene);
-        let bodies: &[&[u8]] = &[
-            b"Q\0\0\0\0",
-            b"Q\0\0\0\x03",
-            b"Q\xff\xff\xff\xff",
-            b"Q\x80\0\0\x04SELECT",
-            b"P\xff\xff\xff\xf0",
-            b"Q\0\0\0\x06no",
-            b"P\0\0\0\x06ab",
-            b"B\0\0\0\x04",
-            b"B\0\0\0\x05\0",
-            b"D\0\0\0\x04",
-            b"C\0\0\0\x06Xy",
-            b"E\0\0\0\x05\0",
-            b"S\0\0\0\x05x",
-            b"\0\0\0\0\0\0\0\0",
-            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            b"p\0\0\0\x09word\0",
-        ];
-        for body in bodies {
+        for body in GARBAGE {
             for prefix in ["", "BEGIN", "BEGIN; SELECT pg_advisory_lock(77)"] {
                 let mut wire = Wire::connect(&scene.target());
                 wire.query(prefix);
@@ -346,36 +375,13 @@ fn garbage(major: Major) {
 
 fn garbage_before_the_login(major: Major) {
     let scene = one_connection(major, Way::Transaction);
-    let packets: &[&[u8]] = &[
-        b"\0\0\0\0",
-        b"\0\0\0\x07\0\x03\0",
-        b"\xff\xff\xff\xff\xff\xff\xff\xff",
-        b"\x7f\xff\xff\xff\0\x03\0\0",
-        b"\0\0\x27\x11\0\x03\0\0",
-        b"\0\0\0\x08\0\x03\0\0",
-        b"\0\0\0\x09\0\x03\0\0\0",
-        b"\0\0\0\x0c\0\x03\0\0user",
-        b"\0\0\0\x0e\0\x03\0\0user\0\0",
-        b"\0\0\0\x08\x04\xd2\x16\x2e",
-        b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\0",
-        b"\0\0\0\x10\x04\xd2\x16\x2f\0\0\0\0\0\0\0\0",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"\x16\x03\x01\0\x05\x01\0\0\x01\0",
-    ];
-    for packet in packets {
+    for packet in GARBAGE_BEFORE_THE_LOGIN {
         let mut wire = Wire::open(&scene.target());
         let _ = wire.try_send(packet);
         wire.shut_down_writing();
         wire.rest();
     }
-    // Messages that have no place in a login.
-    for message in [
-        &b"Q\0\0\0\x0dSELECT 1\0"[..],
-        b"p\0\0\0\0",
-        b"p\xff\xff\xff\xff",
-        b"p\0\0\0\x04",
-        b"X\0\0\0\x04",
-    ] {
+    for message in GARBAGE_WITHIN_THE_LOGIN {
         let target = scene.target();
         let mut wire = Wire::open(&target);
         wire.startup(&target, pgweir_wire::startup::PROTOCOL_3_0, &[]);

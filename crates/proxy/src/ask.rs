@@ -46,7 +46,8 @@ pub async fn send(conn: &mut ServerConn, batch: &Batch) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads until nothing is owed any more.
+/// Reads until nothing is owed any more. A COPY that begins meanwhile, asked for by a client that
+/// has gone, is an error: its data will never come.
 ///
 /// # Errors
 /// When the connection fails.
@@ -59,6 +60,9 @@ pub async fn answered(worker: &Rc<Worker>, conn: &mut ServerConn) -> io::Result<
         match drain_idle(conn, cx, &mut scratch) {
             Err(reason) => Poll::Ready(Err(io::Error::other(reason))),
             Ok(()) if conn.session.owed() == 0 => Poll::Ready(Ok(())),
+            Ok(()) if !conn.session.takes_requests() => {
+                Poll::Ready(Err(io::Error::other("server waits for copy data")))
+            }
             Ok(()) => Poll::Pending,
         }
     })

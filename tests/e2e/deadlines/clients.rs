@@ -17,6 +17,7 @@ cases! {
     x3_a_byte_now_and_then_prolongs_nothing;
     x3_a_client_in_the_queue;
     x3_clients_and_queries_that_take_too_long;
+    x3_a_copy_that_begins_when_its_client_has_gone;
     x3_a_client_that_does_not_read;
     x3_an_operator_who_does_not_read;
 }
@@ -181,6 +182,28 @@ fn x3_clients_and_queries_that_take_too_long(major: Major) {
         (scene.admin(left) == "0").then_some(())
     });
     nothing_is_lost(&scene);
+}
+
+fn x3_a_copy_that_begins_when_its_client_has_gone(major: Major) {
+    let scene = Scene::with(major, Way::Transaction, |config| {
+        config.set("default_pool_size", 1)
+    });
+    scene.admin("CREATE TABLE kept (a int); GRANT ALL ON kept TO app");
+    let mut wire = Wire::connect(&scene.target());
+    wire.write(|out| {
+        encode::query(b"SELECT pg_sleep(300)", out);
+        encode::query(b"COPY kept FROM STDIN", out);
+    });
+    scene.busy();
+    drop(wire);
+    // The first is cancelled. A cancel request does not end the second, which waits for data.
+    let began = Instant::now();
+    assert_eq!(scene.target().sql("SELECT 1"), "1");
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 fn x3_a_client_that_does_not_read(major: Major) {

@@ -18,6 +18,8 @@ cases! {
     disable_and_enable: transaction;
     reconnect: transaction;
     a_pause_that_is_cancelled;
+    a_pause_that_is_resumed;
+    a_console_that_is_killed;
     kill: transaction;
     kill_client: session transaction;
     set_and_show_config: transaction;
@@ -387,6 +389,35 @@ fn a_pause_that_is_cancelled(major: Major) {
         assert_eq!(scene.target().sql("SELECT 1"), "1");
     }
     busy.sql("COMMIT");
+}
+
+fn a_pause_that_is_resumed(major: Major) {
+    let scene = Scene::new(major, Way::Transaction);
+    let mut busy = Wire::connect(&scene.target());
+    busy.sql("BEGIN");
+    let mut ops = Wire::connect(&scene.pooler().console());
+    ops.write(|out| encode::query(b"PAUSE", out));
+    eventually("it is paused", || {
+        Wire::connect(&scene.pooler().console())
+            .query("RESUME")
+            .iter()
+            .all(|frame| frame.tag != b'E')
+            .then_some(())
+    });
+    let error = ops.until_ready()[0].error();
+    assert_eq!(error.message, "pooler is not paused/suspended");
+    assert_eq!(scene.target().sql("SELECT 1"), "1");
+    busy.sql("COMMIT");
+}
+
+fn a_console_that_is_killed(major: Major) {
+    let scene = Scene::new(major, Way::Transaction);
+    let mut idle = Wire::connect(&scene.pooler().console());
+    idle.sql("SHOW VERSION");
+    let rows = scene.pooler().rows("SHOW CLIENTS");
+    let first = rows.iter().map(|row| row.number("id")).min().unwrap();
+    scene.pooler().ask(&format!("KILL_CLIENT {first}"));
+    idle.closed();
 }
 
 fn kill(scene: &Scene) {

@@ -14,6 +14,7 @@ use pgweir_wire::encode;
 cases! {
     sighup_reloads: transaction;
     a_database_that_moves_takes_its_clients_along;
+    a_login_that_waits_moves_too;
     a_user_that_is_forced_later;
     sigterm_waits_for_clients;
     sigint_waits_for_servers;
@@ -102,6 +103,34 @@ fn a_database_that_moves_takes_its_clients_along(major: Major) {
     eventually("nothing is left at the old place", || {
         (scene.cluster.admin("postgres", &left) == "0").then_some(())
     });
+}
+
+fn a_login_that_waits_moves_too(major: Major) {
+    let scene = Scene::with(major, Way::Transaction, |config| {
+        config.set("default_pool_size", 1)
+    });
+    let mut busy = Wire::connect(&scene.target());
+    busy.sql("BEGIN");
+    // What the server reports is forgotten: who logs in now needs a connection first.
+    scene.pooler().ask("RECONNECT");
+    thread::scope(|scope| {
+        let late = scope.spawn(|| scene.target().sql("SELECT current_database()"));
+        eventually("it waits", || {
+            (scene.pooler().pool(&scene.database).number("cl_waiting") == 1).then_some(())
+        });
+        let there = Cluster::shared(other(major));
+        let database = there.database();
+        let host = format!("127.0.0.1:{}", there.port());
+        let config = Config::of(scene.cluster, &scene.database)
+            .set("pool_mode", "transaction")
+            .set("default_pool_size", 1)
+            .database_set(&scene.database, "hosts", [host.as_str()])
+            .database_set(&scene.database, "dbname", database.as_str());
+        scene.pooler().write(&config);
+        scene.pooler().signal(Signal::SIGHUP);
+        assert_eq!(late.join().unwrap(), database);
+    });
+    busy.sql("COMMIT");
 }
 
 fn a_user_that_is_forced_later(major: Major) {

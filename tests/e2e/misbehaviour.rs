@@ -11,6 +11,7 @@ cases! {
     leftovers_of_an_open_transaction;
     vanish;
     vanish_while_a_query_runs;
+    who_leaves_the_queue_with_much_unread;
     half_closed;
     garbage;
     garbage_before_the_login;
@@ -280,6 +281,27 @@ fn vanish_while_a_query_runs(major: Major) {
             (scene.admin(sleeping) == "0").then_some(())
         });
     }
+}
+
+fn who_leaves_the_queue_with_much_unread(major: Major) {
+    let scene = Scene::with(major, Way::Transaction, |config| {
+        config.set("default_pool_size", 1)
+    });
+    let waiting = |count: i64| {
+        eventually(&format!("{count} clients wait"), || {
+            (scene.pooler().pool(&scene.database).number("cl_waiting") == count).then_some(())
+        });
+    };
+    let mut first = Wire::connect(&scene.target());
+    first.sql("BEGIN");
+    let mut second = Wire::connect(&scene.target());
+    // More than is kept of a client that waits, and not more than sockets hold: the end is behind it.
+    let long = format!("SELECT '{}'", "x".repeat(100_000));
+    second.write(|out| encode::query(long.as_bytes(), out));
+    waiting(1);
+    drop(second);
+    waiting(0);
+    first.sql("COMMIT");
 }
 
 fn half_closed(major: Major) {

@@ -30,7 +30,8 @@ table! {
         /// transaction is still open gets an error that ends the connection; one query with all of
         /// a transaction in it, as `begin; …; commit`, passes.
         pool_mode: PoolMode = "transaction" => AtOnce;
-        /// Client connections at most, the console's included.
+        /// Client connections at most. Those of the console and those that have not logged in yet
+        /// count, but the console is refused to nobody. 0: no limit.
         max_client_conn: u32 = "5000" => AtOnce;
         /// Server connections of one pool (a user on a database) at most. 0: no limit.
         default_pool_size: u32 = "20" => AtOnce;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use pgweir_config::Config;
-use pgweir_pool::PoolId;
+use pgweir_config::{Config, DatabaseRef};
+use pgweir_pool::{PoolId, PoolKey};
 
 use crate::stats::Stats;
 
@@ -19,6 +19,8 @@ struct Counts {
     total: u32,
     databases: HashMap<Arc<str>, u32>,
     users: HashMap<Arc<str>, u32>,
+    /// By database and user.
+    pairs: HashMap<(Arc<str>, Arc<str>), u32>,
 }
 
 /// A limit is reached.
@@ -45,11 +47,13 @@ impl Drop for Admission {
         counts.total -= 1;
         less(&mut counts.databases, &self.database);
         less(&mut counts.users, &self.user);
+        let pair = (Arc::clone(&self.database), Arc::clone(&self.user));
+        less(&mut counts.pairs, &pair);
     }
 }
 
 /// One client less under a name, which is forgotten with the last.
-fn less(counts: &mut HashMap<Arc<str>, u32>, name: &Arc<str>) {
+fn less<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, u32>, name: &K) {
     if let Some(count) = counts.get_mut(name) {
         *count -= 1;
         if *count == 0 {
@@ -92,11 +96,6 @@ impl Admissions {
             }
             Ok(())
         };
-        below(
-            "max_client_conn",
-            counts.total,
-            config.settings.max_client_conn,
-        )?;
         below("max_db_client_connections", in_database, in_database_max)?;
         let of_user_max = config.max_user_client_connections(user);
         below("max_user_client_connections", of_user, of_user_max)?;
@@ -104,6 +103,8 @@ impl Admissions {
         counts.total += 1;
         *counts.databases.entry(Arc::clone(&database)).or_default() += 1;
         *counts.users.entry(Arc::clone(&user)).or_default() += 1;
+        let pair = (Arc::clone(&database), Arc::clone(&user));
+        *counts.pairs.entry(pair).or_default() += 1;
         Ok(Admission {
             admissions: Arc::clone(self),
             database,
@@ -123,6 +124,19 @@ impl Admissions {
         if !counts.databases.contains_key(database) {
             change();
         }
+    }
+
+    /// Whether a pool has clients. A database whose server connections have a user of its own has
+    /// them always if its section names it, as in PgBouncer.
+    pub fn uses(&self, config: &Config, key: &PoolKey) -> bool {
+        let forced = |entry: DatabaseRef<'_>| entry.user.is_some();
+        let counts = self.0.lock();
+        if config.database(&key.database).is_some_and(forced) {
+            let is_named = config.databases.contains_key(&*key.database);
+            return is_named || counts.databases.contains_key(&key.database);
+        }
+        let pair = (Arc::clone(&key.database), Arc::clone(&key.user));
+        counts.pairs.contains_key(&pair)
     }
 
     /// How many there are of each database.

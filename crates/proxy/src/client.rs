@@ -78,6 +78,9 @@ pub struct ClientShared {
     pub ticket: Cell<Option<Ticket>>,
     /// Whether a server connection is on its way without a ticket (from another worker).
     pub grant: RefCell<Option<Grant>>,
+    /// It is not read while it waits, since it has sent too much: somebody must look whether it is
+    /// still there.
+    pub is_full: Cell<bool>,
     /// A cancel request has come for what it waits for.
     cancelled: Cell<bool>,
     /// Set to have it disconnected.
@@ -124,6 +127,7 @@ impl ClientShared {
             prepared: Cell::new(0),
             ticket: Cell::new(None),
             grant: RefCell::new(None),
+            is_full: Cell::new(false),
             cancelled: Cell::new(false),
             kill: Cell::new(None),
             waker: RefCell::new(None),
@@ -140,8 +144,9 @@ impl ClientShared {
         if self.state.get() != state {
             self.state.set(state);
             self.since.set(now);
-            // It was meant for the wait that is over.
+            // They were about the wait that is over.
             self.cancelled.set(false);
+            self.is_full.set(false);
         }
     }
 

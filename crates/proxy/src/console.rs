@@ -56,10 +56,13 @@ impl Console {
             let head = match header(&self.held, FRAME_LEN_MAX) {
                 Ok(Some(head)) if self.held.len() as u64 >= head.frame_len() => head,
                 Ok(_) => {
-                    if self.read().await.is_err() {
-                        return "client unexpected eof";
+                    tokio::select! {
+                        read = self.stream.read_some(&mut self.held, 4096) => match read {
+                            Ok(()) => continue,
+                            Err(_) => return "client unexpected eof",
+                        },
+                        () = killed(&self.client) => return "admin forced disconnect",
                     }
-                    continue;
                 }
                 Err(_) => return "bad packet",
             };
@@ -95,10 +98,6 @@ impl Console {
                 return "client close request";
             }
         }
-    }
-
-    async fn read(&mut self) -> std::io::Result<()> {
-        self.stream.read_some(&mut self.held, 4096).await
     }
 
     /// As in PgBouncer, what the console is asked counts for its own database.
@@ -263,7 +262,10 @@ impl Console {
     }
 
     /// Waits until the pools are as they should be. Ends early when the client cancels, or is gone.
-    async fn until(&mut self, done: impl Fn(&pgweir_pool::Pools) -> bool) -> Result<(), Error> {
+    async fn until(
+        &mut self,
+        mut done: impl FnMut(&pgweir_pool::Pools) -> bool,
+    ) -> Result<(), Error> {
         self.client.enter(ClientState::Waiting, Instant::now());
         let outcome = loop {
             if done(&self.worker.shared.pools.lock()) {
@@ -284,7 +286,20 @@ impl Console {
     /// Waits until nothing of a database is in use; a client that does not want to wait any longer
     /// has it resumed.
     async fn until_quiescent(&mut self, database: Option<&str>) -> Result<(), Error> {
-        let outcome = self.until(|pools| pools.quiescent(database)).await;
+        let mut resumed = false;
+        let outcome = self
+            .until(|pools| {
+                resumed = !pools.is_paused(database);
+                resumed || pools.quiescent(database)
+            })
+            .await;
+        if resumed {
+            // By somebody else.
+            return Err(match database {
+                Some(name) => Error::DatabaseNotPaused(name.to_owned()),
+                None => Error::NotPaused,
+            });
+        }
         if outcome == Err(Error::Canceled) {
             self.worker
                 .pools(|pools| pools.resume(database, Instant::now()));
@@ -309,4 +324,16 @@ impl Console {
             }
         }
     }
+}
+
+/// Waits until somebody wants the client to be gone.
+async fn killed(client: &ClientShared) {
+    std::future::poll_fn(|cx| {
+        client.register(cx);
+        match client.kill.get() {
+            Some(_) => Poll::Ready(()),
+            None => Poll::Pending,
+        }
+    })
+    .await;
 }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use pgweir_pool::{Kind, PoolId, Refusal};
 use tokio::time::Instant;
 
 use crate::client::{ClientShared, ClientState, Grant};
@@ -9,17 +10,19 @@ use crate::lease::{Guard, Leased};
 use crate::report::Report;
 use crate::worker::{Taken, Worker};
 
-/// Waits for a server connection, to learn what it reports.
+/// Waits for a server connection, to learn what it reports. `pool` is the one that it is of in the
+/// end: it may be replaced meanwhile.
 ///
 /// # Errors
 /// When there is none to be had before the deadline.
 pub async fn first_server(
     worker: &Rc<Worker>,
     client: &Rc<ClientShared>,
-    pool: pgweir_pool::PoolId,
+    pool: &mut PoolId,
     deadline: Instant,
 ) -> Result<Box<Leased>, Report> {
-    let granted = tokio::time::timeout_at(deadline, granted(worker, client, pool)).await;
+    let granted =
+        tokio::time::timeout_at(deadline, granted(worker, client, pool, Kind::Normal)).await;
     let down = || Report::new("08006", "client_login_timeout (server down)");
     match granted.map_err(|_| down())?? {
         Grant::Lease(leased) => Ok(leased),
@@ -30,16 +33,16 @@ pub async fn first_server(
     }
 }
 
-/// Waits for the slot of a connection that the caller opens itself.
+/// Waits for the slot of a connection that the caller opens itself; `pool` as above.
 ///
 /// # Errors
 /// When there is none to be had.
 pub async fn slot(
     worker: &Rc<Worker>,
     client: &Rc<ClientShared>,
-    pool: pgweir_pool::PoolId,
+    pool: &mut PoolId,
 ) -> Result<Guard, Report> {
-    match granted(worker, client, pool).await? {
+    match granted(worker, client, pool, Kind::Dedicated).await? {
         Grant::Slot(guard) => Ok(guard),
         _ => Err(Report::new(
             "XX000",
@@ -51,7 +54,8 @@ pub async fn slot(
 async fn granted(
     worker: &Rc<Worker>,
     client: &Rc<ClientShared>,
-    pool: pgweir_pool::PoolId,
+    pool: &mut PoolId,
+    kind: Kind,
 ) -> Result<Grant, Report> {
     let mut ask = true;
     std::future::poll_fn(|cx| {
@@ -66,7 +70,7 @@ async fn granted(
                 let now = std::time::Instant::now();
                 client.enter(ClientState::Waiting, now);
                 client.request_time.set(now);
-                match worker.take(pool, client, now) {
+                match worker.take_or_move(pool, kind, client, now) {
                     Taken::Lease(leased) => return Poll::Ready(Ok(Grant::Lease(leased))),
                     Taken::Refused(why) => return Poll::Ready(Err(Report::no_server(&why))),
                     Taken::Waiting => {}
@@ -74,6 +78,7 @@ async fn granted(
             }
             match client.grant.take() {
                 None => return Poll::Pending,
+                Some(Grant::Refused(Refusal::Removed)) => ask = true,
                 Some(Grant::Refused(why)) => return Poll::Ready(Err(Report::no_server(&why))),
                 Some(Grant::Again) => ask = true,
                 Some(grant) => return Poll::Ready(Ok(grant)),

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use self::exchange::authenticate;
 use self::wish::{Wish, wish};
-use crate::admission::Seat;
+use crate::admission::{Full, Seat};
 use crate::cancel;
 use crate::client::{ClientShared, Login};
 use crate::console::Console;
@@ -129,6 +129,13 @@ pub async fn run(
     if is_console {
         return console(worker, client, conversation, &wish).await;
     }
+    // Before anything is asked or answered: those who never log in count, too.
+    let count = worker.shared.connections().saturating_sub(1);
+    let limit = worker.shared.config.load().settings.max_client_conn;
+    if limit > 0 && count >= limit {
+        let setting = "max_client_conn";
+        return conversation.refuse(Report::full(&Full { setting, count }));
+    }
     let conversation = authenticate(worker, conversation, &wish).await?;
     let (mut conversation, seat) = seat(worker, conversation, &wish)?;
     if wish.replication.is_some() {
@@ -178,13 +185,13 @@ async fn welcome(
     client: &Rc<ClientShared>,
     mut conversation: Conversation,
     wish: &Wish,
-    seat: Seat,
+    mut seat: Seat,
 ) -> Outcome<Box<Ready>> {
     let mode = mode(&worker.shared.config.load(), wish);
     let known = worker.shared.welcome.lock().get(&seat.pool).cloned();
     let base = match known {
         Some(base) => base,
-        None => match first_server(worker, client, seat.pool, conversation.deadline).await {
+        None => match first_server(worker, client, &mut seat.pool, conversation.deadline).await {
             Ok(leased) => {
                 let base = Arc::clone(leased.conn.session.base());
                 worker.give_back(*leased, std::time::Instant::now());

@@ -50,7 +50,7 @@ impl Passthrough {
 
     /// Carries bytes until either side ends; says why it ended.
     pub async fn run(mut self, worker: &Rc<Worker>) -> &'static str {
-        let slot = match slot(worker, &self.client, self.seat.pool).await {
+        let slot = match slot(worker, &self.client, &mut self.seat.pool).await {
             Ok(slot) => slot,
             Err(report) => return self.refuse(worker, &report).await,
         };

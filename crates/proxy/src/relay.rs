@@ -294,7 +294,7 @@ impl Relay {
                     return Ok(false);
                 }
             }
-            Link::Waiting if self.held.len() >= WAITING_MAX => return Ok(false),
+            Link::Waiting if self.held.len() >= WAITING_MAX => return self.is_still_there(),
             _ => {}
         }
         if self.leaving {
@@ -315,7 +315,7 @@ impl Relay {
             self.held.len()
         } else {
             if wait && self.held.len() >= WAITING_MAX {
-                return Ok(false);
+                return self.is_still_there();
             }
             match read(&mut self.stream, cx, &self.held, &mut scratch.buffer) {
                 Poll::Pending => return Ok(false),
@@ -336,6 +336,15 @@ impl Relay {
         scratch.to_server.clear();
         self.judge(cx, now, scratch, len)?;
         Ok(true)
+    }
+
+    /// Nothing was read, because enough has been: that the client closes would go unnoticed.
+    fn is_still_there(&self) -> Result<bool, End> {
+        self.client.is_full.set(true);
+        if self.stream.has_hung_up() {
+            return Err(End::ClientLost(None));
+        }
+        Ok(false)
     }
 
     /// Deals with the first `len` bytes of the buffer, which are the client's. What stands in

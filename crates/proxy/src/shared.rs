@@ -172,6 +172,11 @@ impl Shared {
         WorkerId(worker as u16)
     }
 
+    /// Connections of clients that are there: those of the console, and those that log in, too.
+    pub fn connections(&self) -> u32 {
+        self.busy.iter().map(|busy| busy.load(Relaxed)).sum()
+    }
+
     /// A client of a worker is gone.
     pub fn less_busy(&self, worker: WorkerId) {
         self.busy[usize::from(worker.0)].fetch_sub(1, Relaxed);

@@ -6,12 +6,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use pgweir_config::Settings;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
@@ -185,6 +185,23 @@ impl Stream {
         match self.socket_ref() {
             Socket::Unix(stream) => stream.peer_cred().ok().map(|cred| cred.uid()),
             _ => None,
+        }
+    }
+
+    /// Whether the other side has closed, though not all that it sent has been read: the end of the
+    /// stream is behind that.
+    pub fn has_hung_up(&self) -> bool {
+        fn seen(ready: impl Future<Output = io::Result<Ready>>) -> bool {
+            let mut cx = Context::from_waker(Waker::noop());
+            match pin!(ready).poll(&mut cx) {
+                Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+                _ => false,
+            }
+        }
+        match self.socket_ref() {
+            Socket::Tcp(stream) => seen(stream.ready(Interest::READABLE)),
+            Socket::Unix(stream) => seen(stream.ready(Interest::READABLE)),
+            _ => false,
         }
     }
 

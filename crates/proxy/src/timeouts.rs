@@ -16,7 +16,9 @@ pub fn sweep(worker: &Rc<Worker>, autodb: &mut Autodb) {
     let now = Instant::now();
     // The pools are common to all workers: one of them looks after their time.
     if worker.id.0 == 0 {
-        worker.pools(|pools| pools.tick(now));
+        let shared = &worker.shared;
+        let config = shared.config.load();
+        worker.pools(|pools| pools.tick(now, |key| shared.admissions.uses(&config, key)));
         autodb.sweep(&worker.shared, now);
         crate::averages::roll_averages(&worker.shared, now);
     }
@@ -29,6 +31,9 @@ pub fn sweep(worker: &Rc<Worker>, autodb: &mut Autodb) {
         };
         if login.console {
             continue;
+        }
+        if client.is_full.get() {
+            client.wake();
         }
         let in_state = now.saturating_duration_since(client.since.get());
         let over = |limit: Duration, time: Duration| !limit.is_zero() && time > limit;

@@ -246,6 +246,30 @@ impl Worker {
         }
     }
 
+    /// Asks for a server connection of `pool`, or, if that is gone because a reload has sent the
+    /// client's database elsewhere or nobody had used it for long, of the one that has taken its
+    /// place, which `pool` is from then on.
+    pub fn take_or_move(
+        &self,
+        pool: &mut PoolId,
+        kind: Kind,
+        client: &ClientShared,
+        now: Instant,
+    ) -> Taken {
+        let taken = self.take(*pool, client, now);
+        if !matches!(taken, Taken::Refused(Refusal::Removed)) {
+            return taken;
+        }
+        let login = client.login.borrow().clone();
+        let successor =
+            login.and_then(|login| self.shared.pool(&login.database, &login.user, kind));
+        let Some(successor) = successor else {
+            return taken;
+        };
+        *pool = successor;
+        self.take(successor, client, now)
+    }
+
     /// Gives a clean connection back.
     pub fn give_back(&self, leased: Leased, now: Instant) {
         let (conn, guard) = leased.split();

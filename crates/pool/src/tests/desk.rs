@@ -45,7 +45,7 @@ impl Desk {
 
     pub(crate) fn tick(&mut self, ms: u64) {
         self.at(ms);
-        self.pools.tick(self.now);
+        self.pools.tick(self.now, |_| true);
     }
 
     pub(crate) fn ask(&mut self, worker: WorkerId) -> Take {

@@ -129,6 +129,24 @@ fn p5_attempts_that_fail_together_are_one_outage() {
 }
 
 #[test]
+fn p5_the_least_is_kept_while_there_are_clients() {
+    let mut desk = Desk::new(Limits {
+        min_size: 1,
+        idle_timeout: Duration::from_secs(1),
+        ..Limits::default()
+    });
+    desk.pools.tick(desk.now, |_| false);
+    desk.nothing();
+    desk.tick(0);
+    let permit = desk.permit();
+    desk.opened(permit);
+    desk.tick(1000);
+    desk.nothing();
+    desk.pools.tick(desk.now, |key| &*key.user != "u");
+    assert_eq!(desk.closed().1, "server idle timeout");
+}
+
+#[test]
 fn p5_connections_are_checked_after_the_delay() {
     let mut desk = Desk::new(Limits::default());
     let lease = desk.fresh(HERE);

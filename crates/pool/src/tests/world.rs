@@ -162,7 +162,7 @@ impl World {
     }
 
     pub(crate) fn tick(&mut self) {
-        self.pools.tick(self.now);
+        self.pools.tick(self.now, |_| true);
         self.ticked = self.now;
     }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::Context;
 use std::time::Instant;
 
-use pgweir_pool::{Kind, PoolId, Refusal};
+use pgweir_pool::{Kind, Refusal};
 use pgweir_session::{Batch, Rules};
 
 use super::{End, Link, Relay, server_lost};
@@ -64,26 +64,11 @@ impl Relay {
     /// Asks for a server connection; nothing: it will come as a grant.
     pub(super) fn ask(&mut self, now: Instant) -> Result<Option<Box<Leased>>, End> {
         let worker = Rc::clone(&self.worker);
-        let mut taken = worker.take(self.pool, &self.client, now);
-        if matches!(taken, Taken::Refused(Refusal::Removed))
-            && let Some(successor) = self.successor()
-        {
-            self.pool = successor;
-            taken = worker.take(successor, &self.client, now);
-        }
-        match taken {
+        match worker.take_or_move(&mut self.pool, Kind::Normal, &self.client, now) {
             Taken::Lease(leased) => Ok(Some(leased)),
             Taken::Waiting => Ok(None),
             Taken::Refused(why) => Err(End::NoServer(why)),
         }
-    }
-
-    /// The pool that has taken the place of one that is gone: a reload has sent the database
-    /// elsewhere, or nobody had used it for long.
-    fn successor(&self) -> Option<PoolId> {
-        let login = self.client.login.borrow().clone()?;
-        let shared = &self.worker.shared;
-        shared.pool(&login.database, &login.user, Kind::Normal)
     }
 
     /// A lease begins. The connection may turn out to be dead, or in need of a check: then the

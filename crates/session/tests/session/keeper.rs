@@ -174,7 +174,7 @@ impl Pooler {
 
     fn pass_time(&mut self, rng: &mut Rng) {
         self.now += Duration::from_millis(1 + rng.next() % 300);
-        self.pools.tick(self.now);
+        self.pools.tick(self.now, |_| true);
         self.perform();
     }
 }

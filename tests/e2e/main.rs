@@ -17,6 +17,7 @@ mod misbehaviour;
 mod pools;
 mod protocol;
 mod replication;
+mod settings;
 mod tls;
 mod tokio_postgres;
 mod work;

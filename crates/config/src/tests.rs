@@ -2,6 +2,7 @@
 
 mod differences;
 mod files;
+mod ini;
 mod mistakes;
 mod model;
 mod reference;

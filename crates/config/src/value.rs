@@ -1,6 +1,7 @@
 //! The types a key can have: how each is read from text or from a typed value, and printed.
 
 pub(crate) mod basic;
+pub(crate) mod pgbouncer;
 pub(crate) mod size;
 pub(crate) mod time;
 pub(crate) mod tls;
@@ -14,6 +15,10 @@ pub(crate) enum Raw {
     Decimal(f64),
     Bool(bool),
     List(Vec<Raw>),
+    /// The rest of a line in PgBouncer's ini, where numbers and times have a notation of their own.
+    Ini(String),
+    /// A value of a connection string there, where they have yet another.
+    Connect(String),
     /// Something no key takes (a date, a table), in words.
     Other(&'static str),
 }
@@ -22,7 +27,7 @@ impl Raw {
     /// What it is, for a message. Does not tell the content, which may be a secret.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Raw::Text(_) => "text",
+            Raw::Text(_) | Raw::Ini(_) | Raw::Connect(_) => "text",
             Raw::Number(_) => "a number",
             Raw::Decimal(_) => "a decimal number",
             Raw::Bool(_) => "true or false",
@@ -49,6 +54,25 @@ pub(crate) trait Value: Sized + Clone + PartialEq {
     const EMPTY_IS_ABSENT: bool = false;
 
     fn from_text(text: &str) -> Result<Self, String>;
+
+    /// As PgBouncer's `[pgbouncer]` has it.
+    fn from_ini(text: &str) -> Result<Self, String> {
+        Self::from_text(text)
+    }
+
+    /// As PgBouncer's connection strings have it.
+    fn from_connect(text: &str) -> Result<Self, String> {
+        Self::from_ini(text)
+    }
+
+    /// A value of any format.
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::Ini(text) => Self::from_ini(text),
+            Raw::Connect(text) => Self::from_connect(text),
+            typed => Self::from_raw(typed),
+        }
+    }
 
     /// Formats that know types hand those over; what `Raw` kinds a type takes beyond text, it says
     /// here.
@@ -80,6 +104,17 @@ impl<T: Value> Value for Option<T> {
             return Ok(None);
         }
         T::from_text(text).map(Some)
+    }
+
+    fn from_ini(text: &str) -> Result<Self, String> {
+        if T::EMPTY_IS_ABSENT && text.is_empty() {
+            return Ok(None);
+        }
+        T::from_ini(text).map(Some)
+    }
+
+    fn from_connect(text: &str) -> Result<Self, String> {
+        T::from_connect(text).map(Some)
     }
 
     fn from_raw(raw: &Raw) -> Result<Self, String> {

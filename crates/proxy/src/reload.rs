@@ -10,7 +10,7 @@ use pgweir_pool::{PoolKey, WorkerId};
 use crate::limits;
 use crate::mail::{Kill, Mail, Whom};
 use crate::shared::Shared;
-use crate::tls::Tls;
+use crate::tls::{Misfit, Tls};
 use crate::users::{self, Users};
 
 /// Where the configuration comes from.
@@ -88,11 +88,8 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<String>> {
     let tls = match Tls::load(&config.settings) {
         Ok(tls) => Some(tls),
         Err(misfits) => {
-            mistakes.extend(misfits.iter().map(|misfit| Mistake {
-                line: None,
-                key: misfit.key.to_owned(),
-                message: misfit.error.to_string(),
-            }));
+            let mistake = |misfit: &Misfit| Mistake::new(misfit.key, misfit.error.to_string());
+            mistakes.extend(misfits.iter().map(mistake));
             None
         }
     };

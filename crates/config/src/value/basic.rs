@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::pgbouncer::{decimal, integer};
 use super::{Raw, Shape, Value, expected, unexpected};
 use crate::host::Host;
 
@@ -17,6 +18,16 @@ macro_rules! number {
                     return Err(expected::<Self>(text));
                 }
                 text.parse().map_err(|_| expected::<Self>(text))
+            }
+
+            fn from_ini(text: &str) -> Result<Self, String> {
+                let number = integer(text).and_then(|number| Self::try_from(number).ok());
+                number.ok_or_else(|| expected::<Self>(text))
+            }
+
+            fn from_connect(text: &str) -> Result<Self, String> {
+                let number = decimal(text).and_then(|number| Self::try_from(number).ok());
+                number.ok_or_else(|| expected::<Self>(text))
             }
 
             fn from_raw(raw: &Raw) -> Result<Self, String> {
@@ -47,6 +58,17 @@ impl Value for bool {
             "1" | "true" | "on" | "yes" => Ok(true),
             "0" | "false" | "off" | "no" => Ok(false),
             other => Err(expected::<Self>(other)),
+        }
+    }
+
+    fn from_ini(text: &str) -> Result<Self, String> {
+        match integer(text) {
+            Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            _ => Err(format!(
+                "expected 0 or 1, found \"{}\"",
+                text.escape_debug()
+            )),
         }
     }
 
@@ -93,6 +115,13 @@ impl Value for PathBuf {
         Ok(PathBuf::from(text))
     }
 
+    fn from_ini(text: &str) -> Result<Self, String> {
+        if text.starts_with('~') {
+            return Err("\"~\" is not expanded: expected the whole path".to_owned());
+        }
+        Self::from_text(text)
+    }
+
     fn to_text(&self) -> Option<String> {
         Some(self.to_string_lossy().into_owned())
     }
@@ -122,6 +151,15 @@ impl<T: Item> Value for Vec<T> {
             return Ok(Vec::new());
         }
         text.split(',').map(item).collect()
+    }
+
+    /// A comma too many is none of an item.
+    fn from_ini(text: &str) -> Result<Self, String> {
+        let items = text.split(',').map(str::trim);
+        items
+            .filter(|text| !text.is_empty())
+            .map(T::from_text)
+            .collect()
     }
 
     fn from_raw(raw: &Raw) -> Result<Self, String> {

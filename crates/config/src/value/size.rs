@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::pgbouncer::integer;
 use super::{Raw, Value, expected, unexpected};
 
 /// An amount of memory. Units are PostgreSQL's: 1 kB is 1024 bytes.
@@ -54,6 +55,14 @@ impl Value for Size {
             u32::try_from(bytes).ok().map(Size)
         };
         read().ok_or_else(|| expected::<Self>(text))
+    }
+
+    fn from_ini(text: &str) -> Result<Self, String> {
+        let bytes = integer(text).and_then(|number| u32::try_from(number).ok());
+        let found = text.escape_debug();
+        bytes
+            .map(Size)
+            .ok_or_else(|| format!("expected a number of bytes, found \"{found}\""))
     }
 
     fn from_raw(raw: &Raw) -> Result<Self, String> {

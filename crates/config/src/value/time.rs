@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::pgbouncer::{decimal, integer, seconds};
 use super::{Raw, Shape, Value, expected, unexpected};
 
 /// Longest time that may be configured, in seconds: 68 years, so that adding it to a clock never
@@ -23,6 +24,22 @@ impl Value for Duration {
 
     fn from_text(text: &str) -> Result<Self, String> {
         read(text, 1_000_000_000).ok_or_else(|| expected::<Self>(text))
+    }
+
+    fn from_ini(text: &str) -> Result<Self, String> {
+        let time = seconds(text).filter(|time| time.as_secs() <= SECONDS_MAX);
+        let found = text.escape_debug();
+        time.ok_or_else(|| {
+            format!("expected seconds without a unit (\"15\", \"0.5\"), found \"{found}\"")
+        })
+    }
+
+    fn from_connect(text: &str) -> Result<Self, String> {
+        let time = decimal(text).and_then(|number| u64::try_from(number).ok());
+        let time = time.filter(|seconds| *seconds <= SECONDS_MAX);
+        let found = text.escape_debug();
+        time.map(Duration::from_secs)
+            .ok_or_else(|| format!("expected whole seconds, found \"{found}\""))
     }
 
     fn from_raw(raw: &Raw) -> Result<Self, String> {
@@ -62,6 +79,13 @@ impl Value for Millis {
             .and_then(|time| u32::try_from(time.as_millis()).ok())
             .map(Millis)
             .ok_or_else(|| expected::<Self>(text))
+    }
+
+    fn from_ini(text: &str) -> Result<Self, String> {
+        let time = integer(text).and_then(|number| u32::try_from(number).ok());
+        let found = text.escape_debug();
+        time.map(Millis)
+            .ok_or_else(|| format!("expected whole milliseconds, found \"{found}\""))
     }
 
     fn from_raw(raw: &Raw) -> Result<Self, String> {

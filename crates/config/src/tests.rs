@@ -1,5 +1,6 @@
 //! Tests of the whole crate; those of one file stand in it.
 
+mod convert;
 mod differences;
 mod files;
 mod ini;

@@ -7,6 +7,8 @@ pub(crate) mod time;
 pub(crate) mod tls;
 pub(crate) mod words;
 
+use toml_writer::{ToTomlValue, TomlStringBuilder};
+
 /// A value as a format gave it, before its key said what it should be.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Raw {
@@ -85,6 +87,11 @@ pub(crate) trait Value: Sized + Clone + PartialEq {
 
     /// `None`: nothing to show, or nothing that may be shown.
     fn to_text(&self) -> Option<String>;
+
+    /// The value as it is written in TOML, secrets included; `None`: there is none.
+    fn to_toml(&self) -> Option<String> {
+        self.to_text().map(|text| toml_text(&text))
+    }
 }
 
 pub(crate) fn unexpected<T: Value>(raw: &Raw) -> String {
@@ -93,6 +100,11 @@ pub(crate) fn unexpected<T: Value>(raw: &Raw) -> String {
 
 pub(crate) fn expected<T: Value>(text: &str) -> String {
     format!("expected {}, found \"{}\"", T::KIND, text.escape_debug())
+}
+
+/// A text in TOML, with the quotes and escapes it needs.
+pub(crate) fn toml_text(text: &str) -> String {
+    TomlStringBuilder::new(text).as_default().to_toml_value()
 }
 
 impl<T: Value> Value for Option<T> {
@@ -126,5 +138,9 @@ impl<T: Value> Value for Option<T> {
 
     fn to_text(&self) -> Option<String> {
         self.as_ref().and_then(T::to_text)
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        self.as_ref().and_then(T::to_toml)
     }
 }

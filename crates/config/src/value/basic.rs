@@ -42,6 +42,10 @@ macro_rules! number {
             fn to_text(&self) -> Option<String> {
                 Some(self.to_string())
             }
+
+            fn to_toml(&self) -> Option<String> {
+                self.to_text()
+            }
         }
     };
 }
@@ -85,6 +89,10 @@ impl Value for bool {
     /// As PgBouncer's `SHOW CONFIG` prints it.
     fn to_text(&self) -> Option<String> {
         Some(u8::from(*self).to_string())
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        Some(self.to_string())
     }
 }
 
@@ -183,6 +191,11 @@ impl<T: Item> Value for Vec<T> {
     fn to_text(&self) -> Option<String> {
         let items: Vec<String> = self.iter().filter_map(T::to_text).collect();
         Some(items.join(", "))
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        let items: Vec<String> = self.iter().filter_map(T::to_toml).collect();
+        Some(format!("[{}]", items.join(", ")))
     }
 }
 

@@ -77,4 +77,14 @@ impl Value for Size {
     fn to_text(&self) -> Option<String> {
         Some(self.0.to_string())
     }
+
+    fn to_toml(&self) -> Option<String> {
+        let text = self.to_string();
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        Some(if is_number {
+            text
+        } else {
+            super::toml_text(&text)
+        })
+    }
 }

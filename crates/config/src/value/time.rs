@@ -56,6 +56,19 @@ impl Value for Duration {
         let text = format!("{}.{:09}", self.as_secs(), self.subsec_nanos());
         Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
     }
+
+    /// In the largest unit that says it exactly.
+    fn to_toml(&self) -> Option<String> {
+        if self.is_zero() {
+            return Some("0".to_owned());
+        }
+        let nanos = self.as_nanos();
+        let whole = |(_, unit): &&(&str, u64)| nanos.is_multiple_of(u128::from(*unit));
+        match NANOS.iter().rev().find(whole) {
+            Some((name, unit)) => Some(format!("\"{}{name}\"", nanos / u128::from(*unit))),
+            None => self.to_text().map(|seconds| format!("\"{seconds}s\"")),
+        }
+    }
 }
 
 /// A length of time whose plain number means milliseconds, as PgBouncer and the kernel have it.
@@ -99,6 +112,10 @@ impl Value for Millis {
     /// Milliseconds without a unit, as PgBouncer prints them.
     fn to_text(&self) -> Option<String> {
         Some(self.0.to_string())
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        self.duration().to_toml()
     }
 }
 

@@ -9,6 +9,7 @@ mod console;
 mod drivers;
 mod failure;
 mod following;
+mod ini;
 mod large;
 mod lifecycle;
 mod misbehaviour;

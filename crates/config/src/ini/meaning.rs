@@ -52,7 +52,7 @@ impl Meaning {
                 Kind::Users => meaning.user(assignment),
                 Kind::Peers => {
                     let key = format!("peers.{}", assignment.key.escape_debug());
-                    let message = format!("[peers] is not supported yet: {}", options::PEERS);
+                    let message = format!("is not supported yet: {}", options::PEERS);
                     meaning.wrong(assignment, key, message);
                 }
             }
@@ -219,8 +219,8 @@ fn judge<T>(key: &Key<T>, scratch: &mut T, raw: Raw) -> Result<Raw, String> {
     let is_value = |(name, word, _): &&(&str, &str, &str)| {
         *name == key.name && value.eq_ignore_ascii_case(word)
     };
-    if let Some((name, word, instead)) = options::VALUES.iter().find(is_value) {
-        return Err(format!("{name} = {word} is not supported yet: {instead}"));
+    if let Some((_, word, instead)) = options::VALUES.iter().find(is_value) {
+        return Err(format!("\"{word}\" is not supported yet: {instead}"));
     }
     let Err(message) = (key.assign)(scratch, &raw) else {
         return Ok(raw);
@@ -238,7 +238,7 @@ fn judge<T>(key: &Key<T>, scratch: &mut T, raw: Raw) -> Result<Raw, String> {
 }
 
 fn not_yet(option: &NotYet) -> String {
-    format!("{} is not supported yet: {}", option.name, option.why)
+    format!("is not supported yet: {}", option.why)
 }
 
 fn unrecognized<T: Table>(place: &Place, key: &str, not_yet_here: &[NotYet]) -> String {

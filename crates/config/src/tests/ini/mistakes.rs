@@ -17,7 +17,7 @@ tcp_keepalive = on             ## tcp_keepalive: invalid value "on" for paramete
 client_tls_protocols = tlsv1.1 ## client_tls_protocols: invalid value "tlsv1.1" for parameter client_tls_protocols: tlsv1.1 is not spoken: it is broken; use tlsv1.2 or tlsv1.3
 server_tls_key_file = k.pem    ## server_tls_key_file: server_tls_key_file and server_tls_cert_file need each other
 stats_period = 0               ## stats_period: expected more than 0
-syslog = 1                     ## syslog: syslog is not supported yet: nothing is sent to syslog
+syslog = 1                     ## syslog: is not supported yet: nothing is sent to syslog
 max_client_conn 100            ## syntax error in configuration: expected "=" after the key
 %include more.ini
 [database]                     ## invalid section "database"
@@ -28,7 +28,7 @@ bob = pool_sise=1              ## users.bob.pool_sise: unrecognized user paramet
 cat = pool_mode                ## users.cat: syntax error in user settings: expected key=value, in what begins with character 1
 %include none.ini              ## could not load file "none.ini": No such file or directory
 [peers]
-1 = host=other                 ## peers.1: [peers] is not supported yet: processes do not pass cancel requests on to each other
+1 = host=other                 ## peers.1: is not supported yet: processes do not pass cancel requests on to each other
 "####;
 
 const MORE: &str = r####"
@@ -38,7 +38,7 @@ shop = host=db bar=1           ## databases.shop.bar: unrecognized connection pa
 jobs = host=db port=0          ## databases.jobs.port: expected a port from 1 to 65535, found 0
 mail = host=db pool_size=5x    ## databases.mail.pool_size: invalid value "5x" for parameter pool_size: expected a whole number from 0 to 4294967295
 news = host=db ; comment       ## databases.news: syntax error in connection string: expected key=value, in what begins with character 9
-logs = host=db timezone=UTC    ## databases.logs.timezone: timezone is not supported yet: connect_query can SET it
+logs = host=db timezone=UTC    ## databases.logs.timezone: is not supported yet: connect_query can SET it
 "####;
 
 /// The text without what it says about itself, and that.

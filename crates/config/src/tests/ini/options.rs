@@ -95,10 +95,7 @@ fn an_option_that_is_missing_is_a_mistake_unless_it_asks_for_what_is() {
     for option in SETTINGS {
         let text = |value: &str| format!("[pgbouncer]\n{} = {value}", option.name);
         let mistakes = read(&text("something else"), &[]).expect_err(option.name);
-        let expected = format!(
-            "2: {0}: {0} is not supported yet: {1}",
-            option.name, option.why
-        );
+        let expected = format!("2: {}: is not supported yet: {}", option.name, option.why);
         assert_eq!(mistakes[0].to_string(), expected);
         for same in option.same {
             assert_eq!(warnings(&good(&text(same))), [""; 0], "{}", option.name);

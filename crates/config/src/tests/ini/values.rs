@@ -188,7 +188,7 @@ fn values_that_pgbouncer_refuses_or_misreads() {
     );
     check(
         "auth_type = HBA",
-        "auth_type: auth_type = hba is not supported yet: auth_type holds for everybody",
+        "auth_type: \"hba\" is not supported yet: auth_type holds for everybody",
     );
 }
 

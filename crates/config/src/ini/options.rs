@@ -1,4 +1,7 @@
 //! What of PgBouncer's is not a key of pgweir: not yet, or not ever.
+//!
+//! `docs/pgbouncer.md` is written from here: after a change,
+//! `PGWEIR_WRITE_REFERENCE=1 cargo test -p pgweir-config reference`.
 
 /// What PgBouncer has and pgweir does not have yet. To say it is a mistake, rather than to believe
 /// that it is in force.
@@ -162,11 +165,11 @@ pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ),
     (
         "sbuf_loopcnt",
-        "has no effect: after each buffer of one connection the others have their turn",
+        "has no effect: after a few buffers of one connection the others have their turn",
     ),
     (
         "track_extra_parameters",
-        "has no effect: whatever the server reports follows the client anyway",
+        "has no effect: whatever the server reports and a client can set follows the client",
     ),
     (
         "client_tls_dheparams",

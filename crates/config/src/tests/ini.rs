@@ -1,5 +1,6 @@
 //! PgBouncer's ini: what it says, and what is wrong with it.
 
+mod document;
 mod mistakes;
 mod options;
 mod values;

@@ -10,6 +10,7 @@ mod deadlines;
 mod drivers;
 mod failure;
 mod following;
+mod ini;
 mod isolation;
 mod large;
 mod lifecycle;

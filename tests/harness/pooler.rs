@@ -41,6 +41,20 @@ impl Pooler {
         })
     }
 
+    /// Starts one with a file of this name in its room, whose text is made for the room and a free
+    /// port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    #[track_caller]
+    pub fn start_with_file(name: &str, text: impl FnOnce(&Room, u16) -> String) -> Self {
+        Self::start_with_port(free_port(), |room, port| {
+            let file = room.join(name);
+            fs::write(&file, text(room, port)).expect("ours");
+            file.display().to_string()
+        })
+    }
+
     /// Starts one with nothing but the URL of a database. It listens on port 6432, as ever.
     ///
     /// # Panics

@@ -86,6 +86,16 @@ impl Secret {
         }
     }
 
+    /// The text that [`parse`](Self::parse) makes this secret of, for whoever writes a file of
+    /// secrets; never for a log or a message. A password that looks like a hash or a verifier
+    /// comes back as one.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        match &self.kind {
+            Kind::Plain(text) | Kind::Md5(text) => text.clone(),
+            Kind::Scram(verifier) => verifier.to_text().into(),
+        }
+    }
+
     /// What it is, for messages.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
@@ -182,6 +192,9 @@ mod tests {
         );
         let verifier = ScramKeys::derive(b"p", b"salt", 10).verifier().to_text();
         assert_eq!(Secret::parse(&verifier).kind_name(), "SCRAM verifier");
+        for text in ["", "pencil", &md5::stored("u", b"p"), &verifier] {
+            assert_eq!(*Secret::parse(text).to_text(), text);
+        }
         assert!(
             Secret::parse(&verifier) == Secret::parse(&verifier)
                 && Secret::parse("a") != Secret::parse("b")

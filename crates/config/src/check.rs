@@ -32,11 +32,7 @@ impl Wrong {
         let key = self
             .place
             .path(self.keys.first().copied().unwrap_or_default());
-        Mistake {
-            line,
-            key,
-            message: self.message.clone(),
-        }
+        Mistake::new(key, &*self.message).on_line(line)
     }
 }
 
@@ -63,7 +59,7 @@ pub(crate) fn check(config: &Config) -> Vec<Wrong> {
         });
     }
     for name in config.users.keys() {
-        if let Some(message) = bad_name(name) {
+        if let Some(message) = bad_name("user", name) {
             wrong.push(Wrong {
                 place: Place::User(name.clone()),
                 keys: &[],
@@ -145,9 +141,9 @@ fn check_verify_ca(mode: Option<SslMode>, settings: &Settings, report: Report<'_
 fn check_database(name: &str, database: &Database, settings: &Settings, report: Report<'_>) {
     check_verify_ca(database.server_tls_sslmode, settings, report);
     if CONSOLE.contains(&name) {
-        report(&[], "is the console's name".to_owned());
+        report(&[], format!("database name \"{name}\" is reserved"));
     }
-    if let Some(message) = bad_name(name) {
+    if let Some(message) = bad_name("db", name) {
         report(&[], message);
     }
     if database.hosts.is_empty() {
@@ -168,12 +164,12 @@ fn check_database(name: &str, database: &Database, settings: &Settings, report: 
     }
 }
 
-fn bad_name(name: &str) -> Option<String> {
+fn bad_name(what: &str, name: &str) -> Option<String> {
     if name.is_empty() {
         Some("the name is empty".to_owned())
     } else if name.len() > NAME_MAX {
         Some(format!(
-            "the name has {} bytes, more than {NAME_MAX}",
+            "too long {what} name: {} bytes, more than {NAME_MAX}",
             name.len()
         ))
     } else if name.contains('\0') {

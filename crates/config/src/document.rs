@@ -13,9 +13,12 @@ use crate::table::Table;
 use crate::user::User;
 use crate::value::{Raw, Value};
 
-/// Sections in the order they stand in the text. A key that comes twice counts the second time.
+/// Sections in the order they stand in the text. A key that comes twice counts the second time; so
+/// does a database or user.
 #[derive(Default)]
 pub(crate) struct Document {
+    /// What holds where nothing is said.
+    pub(crate) defaults: Settings,
     pub(crate) sections: Vec<Section>,
 }
 
@@ -35,7 +38,7 @@ impl Document {
     /// The model, or all that is wrong: with single values first, then with what they say together.
     pub(crate) fn lower(mut self, mut mistakes: Vec<Mistake>) -> Result<Config, Vec<Mistake>> {
         let mut config = Config {
-            settings: Settings::default(),
+            settings: std::mem::take(&mut self.defaults),
             databases: BTreeMap::new(),
             users: BTreeMap::new(),
         };
@@ -44,12 +47,14 @@ impl Document {
                 Place::Settings => section.assign(&mut config.settings, &mut mistakes),
                 Place::Database(name) => {
                     section.join_host_and_port(&mut mistakes);
-                    let database: &mut Database = config.databases.entry(name).or_default();
-                    section.assign(database, &mut mistakes);
+                    let mut database = Database::default();
+                    section.assign(&mut database, &mut mistakes);
+                    config.databases.insert(name, database);
                 }
                 Place::User(name) => {
-                    let user: &mut User = config.users.entry(name).or_default();
-                    section.assign(user, &mut mistakes);
+                    let mut user = User::default();
+                    section.assign(&mut user, &mut mistakes);
+                    config.users.insert(name, user);
                 }
             }
         }
@@ -73,16 +78,16 @@ impl Document {
         Err(mistakes)
     }
 
-    /// Where the first of the keys that is there stands, or else their section.
+    /// Where the first of the keys that is there stands (the last time, which counts), or else
+    /// their section.
     fn line(&self, place: &Place, keys: &[&str]) -> Option<usize> {
         let sections = || {
-            self.sections
-                .iter()
-                .filter(|section| section.place == *place)
+            let sections = self.sections.iter().rev();
+            sections.filter(|section| section.place == *place)
         };
         let entry = |key: &&str| {
             sections()
-                .flat_map(|section| &section.entries)
+                .flat_map(|section| section.entries.iter().rev())
                 .filter(|entry| entry.key == **key)
                 .find_map(|entry| entry.line)
         };
@@ -106,11 +111,7 @@ impl Section {
     }
 
     fn mistake(&self, entry: &Entry, message: String) -> Mistake {
-        Mistake {
-            line: entry.line,
-            key: self.place.path(&entry.key),
-            message,
-        }
+        Mistake::new(self.place.path(&entry.key), message).on_line(entry.line)
     }
 
     /// `host` and `port` are another way to write `hosts`, and PgBouncer's: commas between the
@@ -145,13 +146,13 @@ impl Section {
 fn join<'a>(host: &'a Entry, port: Option<&'a Entry>) -> Result<Entry, (&'a Entry, String)> {
     let number = match port {
         None => PORT,
-        Some(entry) => match u16::from_raw(&entry.value) {
+        Some(entry) => match u16::read(&entry.value) {
             Ok(number) if number > 0 => number,
             Ok(_) => return Err((entry, "expected a port from 1 to 65535, found 0".to_owned())),
             Err(message) => return Err((entry, message)),
         },
     };
-    let names = String::from_raw(&host.value).map_err(|message| (host, message))?;
+    let names = String::read(&host.value).map_err(|message| (host, message))?;
     let hosts: Result<Vec<Raw>, _> = names
         .split(',')
         .map(|name| Host::from_parts(name.trim(), number).map(|host| Raw::Text(host.to_string())))

@@ -1,16 +1,16 @@
 //! Text of a configuration in, one checked model out; and what changed between two of them.
 //!
-//! A format (TOML here, PgBouncer's INI beside it) is read into a plain list of sections, keys and
+//! A format (TOML, PgBouncer's ini) is read into a plain list of sections, keys and
 //! values. The tables in [`Settings`], [`Database`] and [`User`] say what each key is, and turn
 //! those lists into the model; the same tables answer `SHOW CONFIG` and `SET`, and write
 //! `config/reference.toml`. No file is opened here: the caller reads, and puts its file's name in
-//! front of each [`Mistake`].
+//! front of each [`Mistake`] that does not name one.
 //!
 //! # Promises
 //!
 //! - **C1** every mistake of a file is reported at once, with line and key.
-//! - **C2** the two formats give the same model. (Holds by construction for what exists: a format
-//!   yields sections, and only the tables know keys.)
+//! - **C2** the two formats give the same model: a format yields sections, and only the tables know
+//!   keys.
 //! - **C3** a difference between two models names what it touches, and nothing else is disturbed.
 
 mod check;
@@ -18,6 +18,7 @@ mod database;
 mod difference;
 mod document;
 mod host;
+mod ini;
 mod mistake;
 mod model;
 mod place;
@@ -26,6 +27,7 @@ mod set;
 mod settings;
 mod suggest;
 mod table;
+mod to_toml;
 mod toml_text;
 mod url_text;
 mod user;
@@ -37,10 +39,12 @@ mod tests;
 pub use crate::database::{Database, DatabaseRef};
 pub use crate::difference::{Changed, Difference, difference};
 pub use crate::host::{BadHost, Host};
+pub use crate::ini::{Ini, Places, from_ini, is_ini};
 pub use crate::mistake::Mistake;
 pub use crate::model::{Config, ShownSetting};
 pub use crate::secret::Secret;
 pub use crate::settings::Settings;
+pub use crate::to_toml::to_toml;
 pub use crate::toml_text::{line_of, parse};
 pub use crate::url_text::from_url;
 pub use crate::user::User;

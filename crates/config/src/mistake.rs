@@ -7,6 +7,8 @@ use std::fmt;
 /// Never contains a secret: a value is quoted only where it is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Mistake {
+    /// The file, as its include names it; `None` in the file that the caller named.
+    pub file: Option<String>,
     /// Line of the text, counted from 1; `None` where the text has no lines or the mistake no
     /// place.
     pub line: Option<usize>,
@@ -17,9 +19,32 @@ pub struct Mistake {
     pub message: String,
 }
 
+impl Mistake {
+    /// Without a place.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Mistake {
+        Mistake {
+            file: None,
+            line: None,
+            key: key.into(),
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn on_line(self, line: Option<usize>) -> Mistake {
+        Mistake { line, ..self }
+    }
+}
+
 impl fmt::Display for Mistake {
-    /// `12: pool_size: message`; the caller puts the name of the file and a colon in front.
+    /// `12: pool_size: message`, with the name of an included file and a colon in front; the caller
+    /// puts that of the file it named there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}:")?;
+            if self.line.is_none() {
+                f.write_str(" ")?;
+            }
+        }
         if let Some(line) = self.line {
             write!(f, "{line}: ")?;
         }

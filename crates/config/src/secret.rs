@@ -17,4 +17,9 @@ impl Value for Secret {
     fn to_text(&self) -> Option<String> {
         None
     }
+
+    fn to_toml(&self) -> Option<String> {
+        // Inherent: the secret's own text.
+        Some(crate::value::toml_text(&Secret::to_text(self)))
+    }
 }

@@ -15,11 +15,7 @@ impl Config {
     ///
     /// The key is unknown, changes only with a start, or the value is not one.
     pub fn set(&self, key: &str, value: &str) -> Result<Config, Mistake> {
-        let mistake = |message| Mistake {
-            line: None,
-            key: key.to_owned(),
-            message,
-        };
+        let mistake = |message: String| Mistake::new(key, message);
         let found = Settings::key(key)
             .ok_or_else(|| mistake(unknown_key::<Settings>(&Place::Settings, key)))?;
         if found.applies == Applies::Restart {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::table::table;
+use crate::table::{Table, table};
+use crate::value::Raw;
 use crate::value::size::Size;
 use crate::value::time::Millis;
 use crate::value::tls::{SslMode, TlsProtocols};
@@ -13,7 +14,7 @@ table! {
     /// What holds for the whole process. Names are PgBouncer's where it has the same thing.
     pub struct Settings {
         /// Addresses to listen on; `*` is every one, an empty list is none.
-        listen_addr: Vec<String> = "127.0.0.1" => Restart;
+        listen_addr: Vec<String> = "127.0.0.1", ini "" => Restart;
         /// TCP port, and the number in the name of the Unix socket. 0: any free port.
         listen_port: u16 = "6432" => Restart;
         /// Directory of the Unix socket. "": no Unix socket. `@name`: in the abstract namespace.
@@ -21,7 +22,7 @@ table! {
         /// Permission bits of the Unix socket.
         unix_socket_mode: SocketMode = "0777" => Restart;
         /// Connections the kernel holds before they are accepted.
-        listen_backlog: u32 = "1024" => Restart;
+        listen_backlog: u32 = "1024", ini "128" => Restart;
         /// Threads that move data. 0: as many as the CPUs this process may use.
         workers: u16 = "0" => Restart;
 
@@ -29,10 +30,10 @@ table! {
         /// transaction, or after each statement. With `statement`, a query after which a
         /// transaction is still open gets an error that ends the connection; one query with all of
         /// a transaction in it, as `begin; …; commit`, passes.
-        pool_mode: PoolMode = "transaction" => AtOnce;
+        pool_mode: PoolMode = "transaction", ini "session" => AtOnce;
         /// Client connections at most. Those of the console and those that have not logged in yet
         /// count, but the console is refused to nobody. 0: no limit.
-        max_client_conn: u32 = "5000" => AtOnce;
+        max_client_conn: u32 = "5000", ini "100" => AtOnce;
         /// Server connections of one pool (a user on a database) at most. 0: no limit.
         default_pool_size: u32 = "20" => AtOnce;
         /// Server connections that a pool in use keeps at least.
@@ -126,7 +127,7 @@ table! {
         server_tls_cert_file: Option<PathBuf> as "\"/etc/pgweir/client.crt\"" => Reconnect;
 
         /// How clients prove who they are.
-        auth_type: AuthType = "scram-sha-256" => AtOnce;
+        auth_type: AuthType = "scram-sha-256", ini "md5" => AtOnce;
         /// File of users and secrets, in lines of `"user" "secret"`.
         auth_file: Option<PathBuf> as "\"/etc/pgweir/userlist.txt\"" => AtOnce;
         /// Users who may do everything on the console.
@@ -151,5 +152,19 @@ table! {
         /// Connections that are still open so long after a shutdown began are closed. 0: it waits
         /// for them.
         shutdown_timeout: Duration = "0" => AtOnce;
+    }
+}
+
+impl Settings {
+    /// What holds where a file of PgBouncer says nothing: PgBouncer's own defaults.
+    pub(crate) fn of_ini() -> Settings {
+        let mut settings = Settings::default();
+        for key in Settings::KEYS {
+            if let Some(default) = key.ini_default {
+                (key.assign)(&mut settings, &Raw::Ini(default.to_owned()))
+                    .expect("defaults are read by a test");
+            }
+        }
+        settings
     }
 }

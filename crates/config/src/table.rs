@@ -25,6 +25,8 @@ pub(crate) struct Key<T: 'static> {
         expect(dead_code, reason = "the reference is written by a test")
     )]
     pub(crate) default: Option<&'static str>,
+    /// What PgBouncer's files have in its place where they say nothing.
+    pub(crate) ini_default: Option<&'static str>,
     /// A value to show in the reference, in TOML, where there is no default.
     #[cfg_attr(
         not(test),
@@ -51,6 +53,8 @@ pub(crate) struct Key<T: 'static> {
     pub(crate) assign: fn(&mut T, &Raw) -> Result<(), String>,
     /// The value as `SHOW CONFIG` prints it.
     pub(crate) text: fn(&T) -> Option<String>,
+    /// The value as it is written in TOML, secrets included; `None`: there is none.
+    pub(crate) toml: fn(&T) -> Option<String>,
     pub(crate) same: fn(&T, &T) -> bool,
     /// Takes the value of the second into the first.
     pub(crate) copy: fn(&mut T, &T),
@@ -92,7 +96,8 @@ macro_rules! optional {
     };
 }
 
-/// Each line: documentation, `name: Type`, then `= "default"` or `as "example, in TOML"`, and what
+/// Each line: documentation, `name: Type`, then `= "default"` (and `, ini "…"` where PgBouncer's
+/// files have another) or `as "example, in TOML"`, and what
 /// a change asks for.
 macro_rules! table {
     (
@@ -100,7 +105,7 @@ macro_rules! table {
         pub struct $name:ident {
             $(
                 $(#[doc = $doc:literal])+
-                $field:ident: $ty:ty $(= $default:literal)? $(as $example:literal)? => $applies:ident;
+                $field:ident: $ty:ty $(= $default:literal $(, ini $ini:literal)?)? $(as $example:literal)? => $applies:ident;
             )+
         }
     ) => {
@@ -121,16 +126,18 @@ macro_rules! table {
                 $crate::table::Key {
                     name: stringify!($field),
                     default: $crate::table::optional!($($default)?),
+                    ini_default: $crate::table::optional!($($($ini)?)?),
                     example: $crate::table::optional!($($example)?),
                     doc: concat!($($doc, "\n"),+),
                     kind: <$ty as $crate::value::Value>::KIND,
                     shape: <$ty as $crate::value::Value>::SHAPE,
                     applies: $crate::table::Applies::$applies,
                     assign: |section, raw| {
-                        section.$field = <$ty as $crate::value::Value>::from_raw(raw)?;
+                        section.$field = <$ty as $crate::value::Value>::read(raw)?;
                         Ok(())
                     },
                     text: |section| $crate::value::Value::to_text(&section.$field),
+                    toml: |section| $crate::value::Value::to_toml(&section.$field),
                     same: |one, other| one.$field == other.$field,
                     copy: |to, from| to.$field.clone_from(&from.$field),
                 },

@@ -1,7 +1,9 @@
 //! Tests of the whole crate; those of one file stand in it.
 
+mod convert;
 mod differences;
 mod files;
+mod ini;
 mod mistakes;
 mod model;
 mod reference;

@@ -136,7 +136,7 @@ impl Reader<'_> {
     }
 
     fn wrong(&mut self, line: Option<usize>, key: String, message: String) {
-        self.mistakes.push(Mistake { line, key, message });
+        self.mistakes.push(Mistake::new(key, message).on_line(line));
     }
 }
 
@@ -189,10 +189,7 @@ impl Lines {
             guess if guess.starts_with("invalid boolean") => "expected a value; text needs quotes",
             message => message,
         };
-        Mistake {
-            line: error.span().map(|span| self.number(span.start)),
-            key: String::new(),
-            message: message.to_owned(),
-        }
+        let line = error.span().map(|span| self.number(span.start));
+        Mistake::new("", message).on_line(line)
     }
 }

@@ -244,9 +244,5 @@ fn decode(key: &str, text: &str) -> Result<Option<String>, Mistake> {
 }
 
 fn wrong(key: &str, message: String) -> Mistake {
-    Mistake {
-        line: None,
-        key: key.to_owned(),
-        message,
-    }
+    Mistake::new(key, message)
 }

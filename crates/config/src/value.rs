@@ -1,10 +1,13 @@
 //! The types a key can have: how each is read from text or from a typed value, and printed.
 
 pub(crate) mod basic;
+pub(crate) mod pgbouncer;
 pub(crate) mod size;
 pub(crate) mod time;
 pub(crate) mod tls;
 pub(crate) mod words;
+
+use toml_writer::{ToTomlValue, TomlStringBuilder};
 
 /// A value as a format gave it, before its key said what it should be.
 #[derive(Clone, PartialEq)]
@@ -14,6 +17,10 @@ pub(crate) enum Raw {
     Decimal(f64),
     Bool(bool),
     List(Vec<Raw>),
+    /// The rest of a line in PgBouncer's ini, where numbers and times have a notation of their own.
+    Ini(String),
+    /// A value of a connection string there, where they have yet another.
+    Connect(String),
     /// Something no key takes (a date, a table), in words.
     Other(&'static str),
 }
@@ -22,7 +29,7 @@ impl Raw {
     /// What it is, for a message. Does not tell the content, which may be a secret.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Raw::Text(_) => "text",
+            Raw::Text(_) | Raw::Ini(_) | Raw::Connect(_) => "text",
             Raw::Number(_) => "a number",
             Raw::Decimal(_) => "a decimal number",
             Raw::Bool(_) => "true or false",
@@ -50,6 +57,25 @@ pub(crate) trait Value: Sized + Clone + PartialEq {
 
     fn from_text(text: &str) -> Result<Self, String>;
 
+    /// As PgBouncer's `[pgbouncer]` has it.
+    fn from_ini(text: &str) -> Result<Self, String> {
+        Self::from_text(text)
+    }
+
+    /// As PgBouncer's connection strings have it.
+    fn from_connect(text: &str) -> Result<Self, String> {
+        Self::from_ini(text)
+    }
+
+    /// A value of any format.
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::Ini(text) => Self::from_ini(text),
+            Raw::Connect(text) => Self::from_connect(text),
+            typed => Self::from_raw(typed),
+        }
+    }
+
     /// Formats that know types hand those over; what `Raw` kinds a type takes beyond text, it says
     /// here.
     fn from_raw(raw: &Raw) -> Result<Self, String> {
@@ -61,6 +87,11 @@ pub(crate) trait Value: Sized + Clone + PartialEq {
 
     /// `None`: nothing to show, or nothing that may be shown.
     fn to_text(&self) -> Option<String>;
+
+    /// The value as it is written in TOML, secrets included; `None`: there is none.
+    fn to_toml(&self) -> Option<String> {
+        self.to_text().map(|text| toml_text(&text))
+    }
 }
 
 pub(crate) fn unexpected<T: Value>(raw: &Raw) -> String {
@@ -69,6 +100,11 @@ pub(crate) fn unexpected<T: Value>(raw: &Raw) -> String {
 
 pub(crate) fn expected<T: Value>(text: &str) -> String {
     format!("expected {}, found \"{}\"", T::KIND, text.escape_debug())
+}
+
+/// A text in TOML, with the quotes and escapes it needs.
+pub(crate) fn toml_text(text: &str) -> String {
+    TomlStringBuilder::new(text).as_default().to_toml_value()
 }
 
 impl<T: Value> Value for Option<T> {
@@ -82,6 +118,17 @@ impl<T: Value> Value for Option<T> {
         T::from_text(text).map(Some)
     }
 
+    fn from_ini(text: &str) -> Result<Self, String> {
+        if T::EMPTY_IS_ABSENT && text.is_empty() {
+            return Ok(None);
+        }
+        T::from_ini(text).map(Some)
+    }
+
+    fn from_connect(text: &str) -> Result<Self, String> {
+        T::from_connect(text).map(Some)
+    }
+
     fn from_raw(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Self::from_text(text),
@@ -91,5 +138,9 @@ impl<T: Value> Value for Option<T> {
 
     fn to_text(&self) -> Option<String> {
         self.as_ref().and_then(T::to_text)
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        self.as_ref().and_then(T::to_toml)
     }
 }

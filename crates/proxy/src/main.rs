@@ -17,8 +17,8 @@ use pgweir_proxy::reload::{Source, load};
     arg_required_else_help = true
 )]
 struct Arguments {
-    /// A configuration file (TOML), or the URL of one database to pool:
-    /// `postgres://user:password@host/database`
+    /// A configuration file (`pgweir.toml` or PgBouncer's `pgbouncer.ini`), or the URL of one
+    /// database to pool: `postgres://user:password@host/database`
     config: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -31,12 +31,18 @@ enum Command {
         /// The configuration file
         file: PathBuf,
     },
+    /// Prints a pgweir.toml that says what PgBouncer's configuration says
+    Convert {
+        /// PgBouncer's pgbouncer.ini
+        file: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match (arguments.command, arguments.config) {
         (Some(Command::Check { file }), _) => check(&file),
+        (Some(Command::Convert { file }), _) => convert(file),
         (None, Some(config)) => run(&config),
         (None, None) => ExitCode::FAILURE,
     }
@@ -45,6 +51,7 @@ fn main() -> ExitCode {
 fn check(file: &std::path::Path) -> ExitCode {
     match load(&Source::File(file.to_owned())) {
         Ok(loaded) => {
+            tell(&loaded.warnings);
             let (databases, users) = (loaded.config.databases.len(), loaded.users.len());
             println!(
                 "{}: no mistakes; {databases} databases, {users} users",
@@ -53,11 +60,29 @@ fn check(file: &std::path::Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(mistakes) => {
-            for mistake in &mistakes {
-                eprintln!("{mistake}");
-            }
+            tell(&mistakes);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn convert(file: PathBuf) -> ExitCode {
+    match Source::File(file).to_toml() {
+        Ok((toml, warnings)) => {
+            tell(&warnings);
+            print!("{toml}");
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => {
+            tell(&mistakes);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tell(lines: &[String]) {
+    for line in lines {
+        eprintln!("{line}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a configuration to what is in force, at the start and whenever it changes.
 
-use std::path::PathBuf;
+mod source;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,61 +11,10 @@ use pgweir_pool::{PoolKey, WorkerId};
 use crate::limits;
 use crate::mail::{Kill, Mail, Whom};
 use crate::shared::Shared;
-use crate::tls::Tls;
+use crate::tls::{Misfit, Tls};
 use crate::users::{self, Users};
 
-/// Where the configuration comes from.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// A file, read again at each reload.
-    File(PathBuf),
-    /// A URL on the command line.
-    Url(String),
-}
-
-impl Source {
-    /// Reads and checks it; gives its text too, if it is one.
-    fn read(&self) -> Result<(Config, Option<String>), Vec<String>> {
-        match self {
-            Self::Url(url) => {
-                let config = pgweir_config::from_url(url);
-                let config = config.map_err(|mistake| vec![self.say(&mistake)])?;
-                Ok((config, None))
-            }
-            Self::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| vec![format!("{}: {error}", path.display())])?;
-                let config = pgweir_config::parse(&text).map_err(|mistakes| {
-                    mistakes.iter().map(|it| self.say(it)).collect::<Vec<_>>()
-                })?;
-                Ok((config, Some(text)))
-            }
-        }
-    }
-
-    /// One line about a mistake, with file and line.
-    fn say(&self, mistake: &Mistake) -> String {
-        match (self, mistake.line) {
-            (Self::File(path), Some(line)) => {
-                format!("{}:{line}: {}", path.display(), Unlined(mistake))
-            }
-            (Self::File(path), None) => format!("{}: {}", path.display(), Unlined(mistake)),
-            (Self::Url(_), _) => mistake.to_string(),
-        }
-    }
-}
-
-/// A mistake without its line, which stands in front already.
-struct Unlined<'a>(&'a Mistake);
-
-impl std::fmt::Display for Unlined<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.key.is_empty() {
-            return out.write_str(&self.0.message);
-        }
-        write!(out, "{}: {}", self.0.key, self.0.message)
-    }
-}
+pub use self::source::Source;
 
 /// Everything that a configuration names, read and checked.
 #[derive(Debug)]
@@ -75,6 +25,8 @@ pub struct Loaded {
     pub users: Users,
     /// Certificates and keys.
     pub tls: Tls,
+    /// What the configuration says without effect, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// Reads a configuration and all files that it names.
@@ -82,31 +34,40 @@ pub struct Loaded {
 /// # Errors
 /// One line for each mistake.
 pub fn load(source: &Source) -> Result<Loaded, Vec<String>> {
-    let (config, text) = source.read()?;
+    let read = source.read()?;
+    let config = &read.config;
     let mut mistakes = Vec::new();
-    let users = users::read(&config, &mut mistakes);
+    let users = users::read(config, &mut mistakes);
     let tls = match Tls::load(&config.settings) {
         Ok(tls) => Some(tls),
         Err(misfits) => {
-            mistakes.extend(misfits.iter().map(|misfit| Mistake {
-                line: None,
-                key: misfit.key.to_owned(),
-                message: misfit.error.to_string(),
-            }));
+            let mistake = |misfit: &Misfit| Mistake::new(misfit.key, misfit.error.to_string());
+            mistakes.extend(misfits.iter().map(mistake));
             None
         }
     };
     if let Some(tls) = tls
         && mistakes.is_empty()
     {
-        return Ok(Loaded { config, users, tls });
+        return Ok(Loaded {
+            warnings: read.warnings.iter().map(|it| source.say(it)).collect(),
+            config: read.config,
+            users,
+            tls,
+        });
     }
     for mistake in &mut mistakes {
-        let text = text.as_deref().unwrap_or_default();
-        mistake.line = pgweir_config::line_of(text, &mistake.key);
+        read.locate(mistake);
     }
-    mistakes.sort_by_key(|mistake| mistake.line);
+    mistakes.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     Err(mistakes.iter().map(|mistake| source.say(mistake)).collect())
+}
+
+/// Logs what a configuration says without effect.
+pub fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Puts a configuration in force in the place of the old one: all of it, or, if anything in it is
@@ -121,7 +82,9 @@ pub fn reload(shared: &Shared, source: &Source) -> Result<String, Vec<String>> {
         config,
         mut users,
         tls,
+        warnings,
     } = load(source)?;
+    warn(&warnings);
     users::prepare(&mut users, &shared.users.load(), &shared.process_secret);
     let old = shared.config.load_full();
     let difference = pgweir_config::difference(&old, &config);

@@ -37,6 +37,7 @@ pub enum Error {
 pub fn run(source: &Source) -> Result<(), Error> {
     let loaded = crate::reload::load(source).map_err(Error::Config)?;
     crate::log::start(&loaded.config.settings);
+    crate::reload::warn(&loaded.warnings);
     raise_file_limit();
     let mut listeners = Listeners::bind(&loaded.config)?;
     let (shared, mut orders, threads) = start_workers(loaded)?;

@@ -19,11 +19,7 @@ pub fn read(config: &Config, mistakes: &mut Vec<Mistake>) -> Users {
                 list.into_iter()
                     .map(|(name, secret)| (name, Arc::new(secret))),
             ),
-            Err(message) => mistakes.push(Mistake {
-                line: None,
-                key: "auth_file".to_owned(),
-                message,
-            }),
+            Err(message) => mistakes.push(Mistake::new("auth_file", message)),
         }
     }
     for (name, user) in &config.users {

@@ -69,7 +69,7 @@ fn c1_one_mistake_each() {
     );
     check(
         "[databases.pgbouncer]\nhosts = ['a']",
-        "1: databases.pgbouncer: is the console's name",
+        "1: databases.pgbouncer: database name \"pgbouncer\" is reserved",
     );
     check(
         "[databases.'']\nhosts = ['a']",

@@ -150,8 +150,10 @@ fn a_format_that_has_only_texts_gives_the_same_model() {
         ),
         texts(Place::User("ann".to_owned()), &ann),
     ];
-    let config = Document { sections }
-        .lower(Vec::new())
-        .expect("no mistakes");
+    let document = Document {
+        sections,
+        ..Document::default()
+    };
+    let config = document.lower(Vec::new()).expect("no mistakes");
     assert_eq!(config, good(CONFIG));
 }

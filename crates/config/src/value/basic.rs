@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::pgbouncer::{decimal, integer};
 use super::{Raw, Shape, Value, expected, unexpected};
 use crate::host::Host;
 
@@ -19,6 +20,16 @@ macro_rules! number {
                 text.parse().map_err(|_| expected::<Self>(text))
             }
 
+            fn from_ini(text: &str) -> Result<Self, String> {
+                let number = integer(text).and_then(|number| Self::try_from(number).ok());
+                number.ok_or_else(|| expected::<Self>(text))
+            }
+
+            fn from_connect(text: &str) -> Result<Self, String> {
+                let number = decimal(text).and_then(|number| Self::try_from(number).ok());
+                number.ok_or_else(|| expected::<Self>(text))
+            }
+
             fn from_raw(raw: &Raw) -> Result<Self, String> {
                 match raw {
                     Raw::Text(text) => Self::from_text(text),
@@ -30,6 +41,10 @@ macro_rules! number {
 
             fn to_text(&self) -> Option<String> {
                 Some(self.to_string())
+            }
+
+            fn to_toml(&self) -> Option<String> {
+                self.to_text()
             }
         }
     };
@@ -50,6 +65,17 @@ impl Value for bool {
         }
     }
 
+    fn from_ini(text: &str) -> Result<Self, String> {
+        match integer(text) {
+            Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            _ => Err(format!(
+                "expected 0 or 1, found \"{}\"",
+                text.escape_debug()
+            )),
+        }
+    }
+
     fn from_raw(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Bool(value) => Ok(*value),
@@ -63,6 +89,10 @@ impl Value for bool {
     /// As PgBouncer's `SHOW CONFIG` prints it.
     fn to_text(&self) -> Option<String> {
         Some(u8::from(*self).to_string())
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        Some(self.to_string())
     }
 }
 
@@ -91,6 +121,13 @@ impl Value for PathBuf {
             return Err(expected::<Self>(text));
         }
         Ok(PathBuf::from(text))
+    }
+
+    fn from_ini(text: &str) -> Result<Self, String> {
+        if text.starts_with('~') {
+            return Err("\"~\" is not expanded: expected the whole path".to_owned());
+        }
+        Self::from_text(text)
     }
 
     fn to_text(&self) -> Option<String> {
@@ -124,6 +161,15 @@ impl<T: Item> Value for Vec<T> {
         text.split(',').map(item).collect()
     }
 
+    /// A comma too many is none of an item.
+    fn from_ini(text: &str) -> Result<Self, String> {
+        let items = text.split(',').map(str::trim);
+        items
+            .filter(|text| !text.is_empty())
+            .map(T::from_text)
+            .collect()
+    }
+
     fn from_raw(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Self::from_text(text),
@@ -145,6 +191,11 @@ impl<T: Item> Value for Vec<T> {
     fn to_text(&self) -> Option<String> {
         let items: Vec<String> = self.iter().filter_map(T::to_text).collect();
         Some(items.join(", "))
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        let items: Vec<String> = self.iter().filter_map(T::to_toml).collect();
+        Some(format!("[{}]", items.join(", ")))
     }
 }
 

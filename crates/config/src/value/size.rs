@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::pgbouncer::integer;
 use super::{Raw, Value, expected, unexpected};
 
 /// An amount of memory. Units are PostgreSQL's: 1 kB is 1024 bytes.
@@ -56,6 +57,14 @@ impl Value for Size {
         read().ok_or_else(|| expected::<Self>(text))
     }
 
+    fn from_ini(text: &str) -> Result<Self, String> {
+        let bytes = integer(text).and_then(|number| u32::try_from(number).ok());
+        let found = text.escape_debug();
+        bytes
+            .map(Size)
+            .ok_or_else(|| format!("expected a number of bytes, found \"{found}\""))
+    }
+
     fn from_raw(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Self::from_text(text),
@@ -67,5 +76,15 @@ impl Value for Size {
     /// In bytes, as PgBouncer prints it.
     fn to_text(&self) -> Option<String> {
         Some(self.0.to_string())
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        let text = self.to_string();
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        Some(if is_number {
+            text
+        } else {
+            super::toml_text(&text)
+        })
     }
 }

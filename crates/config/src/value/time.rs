@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::pgbouncer::{decimal, integer, seconds};
 use super::{Raw, Shape, Value, expected, unexpected};
 
 /// Longest time that may be configured, in seconds: 68 years, so that adding it to a clock never
@@ -25,6 +26,22 @@ impl Value for Duration {
         read(text, 1_000_000_000).ok_or_else(|| expected::<Self>(text))
     }
 
+    fn from_ini(text: &str) -> Result<Self, String> {
+        let time = seconds(text).filter(|time| time.as_secs() <= SECONDS_MAX);
+        let found = text.escape_debug();
+        time.ok_or_else(|| {
+            format!("expected seconds without a unit (\"15\", \"0.5\"), found \"{found}\"")
+        })
+    }
+
+    fn from_connect(text: &str) -> Result<Self, String> {
+        let time = decimal(text).and_then(|number| u64::try_from(number).ok());
+        let time = time.filter(|seconds| *seconds <= SECONDS_MAX);
+        let found = text.escape_debug();
+        time.map(Duration::from_secs)
+            .ok_or_else(|| format!("expected whole seconds, found \"{found}\""))
+    }
+
     fn from_raw(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Self::from_text(text),
@@ -38,6 +55,19 @@ impl Value for Duration {
     fn to_text(&self) -> Option<String> {
         let text = format!("{}.{:09}", self.as_secs(), self.subsec_nanos());
         Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
+    }
+
+    /// In the largest unit that says it exactly.
+    fn to_toml(&self) -> Option<String> {
+        if self.is_zero() {
+            return Some("0".to_owned());
+        }
+        let nanos = self.as_nanos();
+        let whole = |(_, unit): &&(&str, u64)| nanos.is_multiple_of(u128::from(*unit));
+        match NANOS.iter().rev().find(whole) {
+            Some((name, unit)) => Some(format!("\"{}{name}\"", nanos / u128::from(*unit))),
+            None => self.to_text().map(|seconds| format!("\"{seconds}s\"")),
+        }
     }
 }
 
@@ -64,6 +94,13 @@ impl Value for Millis {
             .ok_or_else(|| expected::<Self>(text))
     }
 
+    fn from_ini(text: &str) -> Result<Self, String> {
+        let time = integer(text).and_then(|number| u32::try_from(number).ok());
+        let found = text.escape_debug();
+        time.map(Millis)
+            .ok_or_else(|| format!("expected whole milliseconds, found \"{found}\""))
+    }
+
     fn from_raw(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Self::from_text(text),
@@ -75,6 +112,10 @@ impl Value for Millis {
     /// Milliseconds without a unit, as PgBouncer prints them.
     fn to_text(&self) -> Option<String> {
         Some(self.0.to_string())
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        self.duration().to_toml()
     }
 }
 

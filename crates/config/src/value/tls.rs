@@ -47,7 +47,7 @@ impl TlsProtocols {
         self.tls13
     }
 
-    fn read<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+    fn read_words<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let mut read = TlsProtocols {
             tls12: false,
             tls13: false,
@@ -82,7 +82,16 @@ impl Value for TlsProtocols {
     const KIND: &'static str = "\"secure\" (1.2 and 1.3), or a list of tlsv1.2, tlsv1.3";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        Self::read(text.split(','))
+        Self::read_words(text.split(','))
+    }
+
+    fn from_ini(text: &str) -> Result<Self, String> {
+        let text = text.to_ascii_lowercase();
+        let words = text.split([',', ':']).map(|word| match word.trim() {
+            "default" => "secure",
+            word => word,
+        });
+        Self::read_words(words)
     }
 
     fn from_raw(raw: &Raw) -> Result<Self, String> {
@@ -93,7 +102,7 @@ impl Value for TlsProtocols {
                     Raw::Text(text) => Ok(text.as_str()),
                     other => Err(unexpected::<Self>(other)),
                 });
-                Self::read(words.collect::<Result<Vec<_>, _>>()?.into_iter())
+                Self::read_words(words.collect::<Result<Vec<_>, _>>()?.into_iter())
             }
             other => Err(unexpected::<Self>(other)),
         }

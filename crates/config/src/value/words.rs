@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::pgbouncer::integer;
 use super::{Raw, Shape, Value, expected, unexpected};
 
 /// An enum whose variants are the words of a key, each written once.
@@ -39,6 +40,11 @@ macro_rules! words {
                 $( if text == $word { return Ok($name::$variant); } )+
                 let meant = $crate::suggest::did_you_mean(text, [ $( $word, )+ ]);
                 Err(format!("{}{meant}", $crate::value::expected::<Self>(text)))
+            }
+
+            /// PgBouncer does not mind capitals.
+            fn from_ini(text: &str) -> Result<Self, String> {
+                Self::from_text(&text.to_ascii_lowercase())
             }
 
             fn to_text(&self) -> Option<String> {
@@ -172,6 +178,18 @@ impl Value for SocketMode {
         match u16::from_str_radix(digits, 8) {
             Ok(bits) if bits <= 0o777 => Ok(SocketMode(bits)),
             _ => Err(expected::<Self>(text)),
+        }
+    }
+
+    /// A number as any other: octal only with a 0 in front.
+    fn from_ini(text: &str) -> Result<Self, String> {
+        let bits = integer(text).and_then(|number| u16::try_from(number).ok());
+        match bits {
+            Some(bits) if bits <= 0o777 => Ok(SocketMode(bits)),
+            _ => Err(format!(
+                "expected permission bits in octal with a 0 in front (\"0777\"), found \"{}\"",
+                text.escape_debug()
+            )),
         }
     }
 

@@ -1,0 +1,194 @@
+//! What of PgBouncer's is not a key of pgweir: not yet, or not ever.
+//!
+//! `docs/pgbouncer.md` is written from here: after a change,
+//! `PGWEIR_WRITE_REFERENCE=1 cargo test -p pgweir-config reference`.
+
+/// What PgBouncer has and pgweir does not have yet. To say it is a mistake, rather than to believe
+/// that it is in force.
+pub(crate) struct NotYet {
+    pub(crate) name: &'static str,
+    /// What is the case instead.
+    pub(crate) why: &'static str,
+    /// Values that ask for nothing but what is the case anyway: they are taken.
+    pub(crate) same: &'static [&'static str],
+}
+
+const fn not_yet(name: &'static str, why: &'static str, same: &'static [&'static str]) -> NotYet {
+    NotYet { name, why, same }
+}
+
+const LOG: &str = "the log is standard error";
+const NO_SYSLOG: &str = "nothing is sent to syslog";
+const NO_AUTH_QUERY: &str = "secrets come from auth_file";
+const NO_DNS_CACHE: &str = "a name is resolved whenever a connection is opened";
+const CIPHERS: &str = "ciphers are rustls's, which are all good";
+const KERNEL: &str = "the kernel's value holds";
+const NO_STARTUP: &str = "connect_query can SET it";
+
+/// Of `[pgbouncer]`.
+pub(crate) const SETTINGS: &[NotYet] = &[
+    not_yet("logfile", LOG, &[""]),
+    not_yet("pidfile", "no file of the process id is written", &[""]),
+    not_yet(
+        "unix_socket_group",
+        "the socket has the group of the process",
+        &[""],
+    ),
+    not_yet("user", "start it as the user it is to run as", &[""]),
+    not_yet("disable_pqexec", "simple queries are let through", &["0"]),
+    not_yet(
+        "application_name_add_host",
+        "application_name is as the client sent it",
+        &["0"],
+    ),
+    not_yet(
+        "peer_id",
+        "processes do not pass cancel requests on to each other",
+        &["0"],
+    ),
+    not_yet(
+        "scram_iterations",
+        "a password is hashed 4096 times",
+        &["4096"],
+    ),
+    not_yet("auth_hba_file", "auth_type holds for everybody", &[""]),
+    not_yet(
+        "auth_ident_file",
+        "nobody is known by a certificate or a Unix socket",
+        &[""],
+    ),
+    not_yet("auth_user", NO_AUTH_QUERY, &[""]),
+    not_yet("auth_query", NO_AUTH_QUERY, &[]),
+    not_yet("auth_dbname", NO_AUTH_QUERY, &[""]),
+    not_yet("auth_ldap_options", "LDAP is not asked", &[""]),
+    not_yet("syslog", NO_SYSLOG, &["0"]),
+    not_yet("syslog_ident", NO_SYSLOG, &["pgbouncer"]),
+    not_yet("syslog_facility", NO_SYSLOG, &["daemon"]),
+    not_yet("verbose", "log_level = debug says more", &["0"]),
+    not_yet(
+        "server_fast_close",
+        "RECONNECT waits for the session to end",
+        &["0"],
+    ),
+    not_yet(
+        "pool_idle_timeout",
+        "a pool without connections stays",
+        &["0"],
+    ),
+    not_yet("dns_max_ttl", NO_DNS_CACHE, &["0"]),
+    not_yet("dns_nxdomain_ttl", NO_DNS_CACHE, &["0"]),
+    not_yet("dns_zone_check_period", NO_DNS_CACHE, &["0"]),
+    not_yet(
+        "resolv_conf",
+        "names are resolved as the system does it",
+        &[""],
+    ),
+    not_yet(
+        "query_wait_notify",
+        "a client that waits gets no notice",
+        &["0"],
+    ),
+    not_yet(
+        "login_notify_message",
+        "a client gets no notice when it logs in",
+        &[""],
+    ),
+    not_yet("client_tls_ciphers", CIPHERS, &["default", "secure", ""]),
+    not_yet("client_tls13_ciphers", CIPHERS, &[""]),
+    not_yet(
+        "client_tls_ecdhcurve",
+        "curves are rustls's, which are all good",
+        &["auto"],
+    ),
+    not_yet(
+        "server_tls_protocols",
+        "TLS 1.2 and 1.3 are spoken",
+        &["secure", "default"],
+    ),
+    not_yet("server_tls_ciphers", CIPHERS, &["default", "secure", ""]),
+    not_yet("server_tls13_ciphers", CIPHERS, &[""]),
+    not_yet("suspend_timeout", "there is no SUSPEND", &["10"]),
+    not_yet(
+        "so_reuseport",
+        "one process listens, with a thread for each CPU",
+        &["0"],
+    ),
+    not_yet("tcp_defer_accept", KERNEL, &["0"]),
+    not_yet("tcp_socket_buffer", KERNEL, &["0"]),
+    not_yet("tcp_keepcnt", KERNEL, &["0"]),
+    not_yet("tcp_keepidle", KERNEL, &["0"]),
+    not_yet("tcp_keepintvl", KERNEL, &["0"]),
+];
+
+/// Of connection strings in `[databases]`.
+pub(crate) const DATABASE: &[NotYet] = &[
+    not_yet("auth_user", NO_AUTH_QUERY, &[]),
+    not_yet("auth_query", NO_AUTH_QUERY, &[]),
+    not_yet("auth_dbname", NO_AUTH_QUERY, &[]),
+    not_yet(
+        "load_balance_hosts",
+        "the first host that is up is used",
+        &["disable"],
+    ),
+    not_yet("client_encoding", NO_STARTUP, &[]),
+    not_yet("datestyle", NO_STARTUP, &[]),
+    not_yet("timezone", NO_STARTUP, &[]),
+    not_yet("application_name", NO_STARTUP, &[]),
+];
+
+/// Of connection strings in `[users]`.
+pub(crate) const USER: &[NotYet] = &[];
+
+/// Why there are no `[peers]`.
+pub(crate) const PEERS: &str = "processes do not pass cancel requests on to each other";
+
+/// Values that a key of pgweir does not have yet.
+pub(crate) const VALUES: &[(&str, &str, &str)] = &[
+    ("auth_type", "any", "trust lets in whoever is known"),
+    (
+        "auth_type",
+        "cert",
+        "certificates are checked, but name nobody",
+    ),
+    ("auth_type", "hba", "auth_type holds for everybody"),
+    ("auth_type", "ldap", "LDAP is not asked"),
+    ("auth_type", "pam", "PAM is not asked"),
+];
+
+/// What pgweir understands and does nothing about, with the reason, which is told whenever it is
+/// met.
+pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    (
+        "pkt_buf",
+        "has no effect: a buffer belongs to a thread and not to a connection, so its size costs \
+         nothing",
+    ),
+    (
+        "sbuf_loopcnt",
+        "has no effect: after a few buffers of one connection the others have their turn",
+    ),
+    (
+        "track_extra_parameters",
+        "has no effect: whatever the server reports and a client can set follows the client",
+    ),
+    (
+        "client_tls_dheparams",
+        "has no effect: keys are agreed on over elliptic curves only",
+    ),
+    (
+        "conffile",
+        "has no effect: RELOAD reads the file that the process was started with",
+    ),
+    ("job_name", "has no effect: it names a service of Windows"),
+    (
+        "service_name",
+        "has no effect: it names a service of Windows",
+    ),
+];
+
+/// Values of keys of pgweir that do not mean quite what they mean to PgBouncer.
+pub(crate) const REMARKS: &[(&str, &str, &str)] = &[(
+    "client_tls_protocols",
+    "all",
+    "means TLS 1.2 and 1.3: older versions are broken and not spoken",
+)];

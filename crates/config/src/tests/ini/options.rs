@@ -1,0 +1,140 @@
+//! Every option of PgBouncer is a key, or said to be missing, or said to have no effect.
+
+use std::collections::BTreeSet;
+
+use super::{good, read, warnings};
+use crate::database::Database;
+use crate::ini::options::{DATABASE, SETTINGS, USER, VALUES, WITHOUT_EFFECT};
+use crate::settings::Settings;
+use crate::table::Table;
+use crate::user::User;
+use crate::value::Raw;
+
+/// Names and defaults; see its head.
+const OPTIONS: &str = include_str!("../pgbouncer-options.txt");
+
+/// Keys of ours that PgBouncer does not have.
+const OURS: [&str; 5] = [
+    "log_format",
+    "log_level",
+    "max_statement_size",
+    "shutdown_timeout",
+    "workers",
+];
+
+/// What a connection string of `[databases]` may say to PgBouncer.
+const OF_DATABASE: &str = "dbname host port user password auth_user auth_query auth_dbname \
+    pool_size min_pool_size reserve_pool_size reserve_pool max_db_connections \
+    max_db_client_connections pool_mode server_lifetime query_wait_timeout load_balance_hosts \
+    connect_query client_encoding datestyle timezone application_name";
+
+/// And one of `[users]`.
+const OF_USER: &str = "pool_mode pool_size reserve_pool_size max_user_connections \
+    max_user_client_connections query_timeout query_wait_timeout idle_transaction_timeout \
+    transaction_timeout client_idle_timeout";
+
+/// Each option with its default, if it has one.
+fn options() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    let lines = OPTIONS.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| match line.split_once(' ') {
+        Some((name, "-")) => (name, None),
+        Some((name, default)) => (name, Some(default)),
+        None => (line, Some("")),
+    })
+}
+
+fn is_not_yet(name: &str) -> bool {
+    SETTINGS.iter().any(|option| option.name == name)
+}
+
+fn is_without_effect(name: &str) -> bool {
+    WITHOUT_EFFECT.iter().any(|(option, _)| *option == name)
+}
+
+#[test]
+fn every_option_is_somewhere() {
+    assert_eq!(options().count(), 100);
+    for (name, _) in options() {
+        let is_key = Settings::key(name).is_some() && name != "pkt_buf";
+        let places = [is_key, is_not_yet(name), is_without_effect(name)];
+        let count = places.iter().filter(|is| **is).count();
+        assert_eq!(
+            count, 1,
+            "{name} is in {count} of: tables, not yet, no effect"
+        );
+    }
+    let known: BTreeSet<&str> = options().map(|(name, _)| name).chain(OURS).collect();
+    let ours = Settings::KEYS.iter().map(|key| key.name);
+    let missing = SETTINGS.iter().map(|option| option.name);
+    let without = WITHOUT_EFFECT.iter().map(|(name, _)| *name);
+    for name in ours.chain(missing).chain(without) {
+        assert!(known.contains(name) || name == "service_name", "{name}");
+    }
+}
+
+#[test]
+fn an_option_that_is_a_key_has_pgbouncers_default() {
+    let defaults = Settings::of_ini();
+    let mut said = "[pgbouncer]\n".to_owned();
+    for (name, default) in options().filter(|(name, _)| !is_without_effect(name)) {
+        let Some(key) = Settings::key(name) else {
+            continue;
+        };
+        let mut settings = defaults.clone();
+        let default = default.unwrap_or_default();
+        let assigned = (key.assign)(&mut settings, &Raw::Ini(default.to_owned()));
+        assert_eq!(assigned, Ok(()), "{name}");
+        assert!((key.same)(&settings, &defaults), "{name}");
+        said += &format!("{name} = {default}\n");
+    }
+    assert_eq!(good(&said).config, good("[pgbouncer]").config);
+}
+
+#[test]
+fn an_option_that_is_missing_is_a_mistake_unless_it_asks_for_what_is() {
+    for option in SETTINGS {
+        let text = |value: &str| format!("[pgbouncer]\n{} = {value}", option.name);
+        let mistakes = read(&text("something else"), &[]).expect_err(option.name);
+        let expected = format!("2: {}: is not supported yet: {}", option.name, option.why);
+        assert_eq!(mistakes[0].to_string(), expected);
+        for same in option.same {
+            assert_eq!(warnings(&good(&text(same))), [""; 0], "{}", option.name);
+        }
+    }
+    for (name, value, why) in VALUES {
+        let text = format!("[pgbouncer]\n{name} = {value}");
+        let mistakes = read(&text, &[]).expect_err(value);
+        assert!(mistakes[0].message.ends_with(why));
+    }
+}
+
+#[test]
+fn an_option_without_effect_is_a_warning() {
+    for (name, why) in WITHOUT_EFFECT {
+        let ini = good(&format!("[pgbouncer]\n{name} = 1"));
+        assert_eq!(warnings(&ini), [format!("2: {name}: {why}")]);
+        assert_eq!(ini.config, good("[pgbouncer]").config);
+    }
+}
+
+#[test]
+fn every_key_of_a_connection_string_is_somewhere() {
+    let spelled_otherwise = ["host", "port", "reserve_pool"];
+    for name in OF_DATABASE.split_whitespace() {
+        let is_key = Database::key(name).is_some() || spelled_otherwise.contains(&name);
+        let is_missing = DATABASE.iter().any(|option| option.name == name);
+        assert!(is_key != is_missing, "{name}");
+    }
+    for name in OF_USER.split_whitespace() {
+        let is_missing = USER.iter().any(|option| option.name == name);
+        assert!(User::key(name).is_some() != is_missing, "{name}");
+    }
+    for option in DATABASE {
+        let text = |value| format!("[pgbouncer]\n[databases]\na = {}={value}", option.name);
+        let mistakes = read(&text("x"), &[]).expect_err(option.name);
+        assert!(mistakes[0].message.ends_with(option.why), "{}", mistakes[0]);
+        for same in option.same {
+            good(&text(same));
+        }
+    }
+}

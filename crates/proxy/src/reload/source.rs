@@ -1,0 +1,106 @@
+//! Where a configuration comes from: a file in either format, or a URL.
+
+use std::path::{Path, PathBuf};
+
+use pgweir_config::{Config, Ini, Mistake, Places};
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A file, pgweir's or PgBouncer's, read again at each reload.
+    File(PathBuf),
+    /// A URL on the command line.
+    Url(String),
+}
+
+/// What was read, and where it stands.
+pub(super) struct Read {
+    pub(super) config: Config,
+    pub(super) warnings: Vec<Mistake>,
+    origin: Origin,
+}
+
+enum Origin {
+    Toml(String),
+    Ini(Places),
+    Url,
+}
+
+impl Read {
+    /// Fills in where the key of a mistake stands.
+    pub(super) fn locate(&self, mistake: &mut Mistake) {
+        match &self.origin {
+            Origin::Toml(text) => mistake.line = pgweir_config::line_of(text, &mistake.key),
+            Origin::Ini(places) => places.locate(mistake),
+            Origin::Url => {}
+        }
+    }
+}
+
+impl Source {
+    /// Reads and checks it.
+    pub(super) fn read(&self) -> Result<Read, Vec<String>> {
+        match self {
+            Self::Url(url) => {
+                let config = pgweir_config::from_url(url);
+                Ok(Read {
+                    config: config.map_err(|mistake| vec![self.say(&mistake)])?,
+                    warnings: Vec::new(),
+                    origin: Origin::Url,
+                })
+            }
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| vec![format!("{}: {error}", path.display())])?;
+                read_file(path, text)
+                    .map_err(|mistakes| mistakes.iter().map(|it| self.say(it)).collect())
+            }
+        }
+    }
+
+    /// The configuration as `pgweir.toml`, and a line for each thing that somebody should look at.
+    ///
+    /// # Errors
+    /// One line for each mistake.
+    pub fn to_toml(&self) -> Result<(String, Vec<String>), Vec<String>> {
+        let mut read = self.read()?;
+        let said = read.warnings.iter().map(|it| self.say(it)).collect();
+        if let Self::File(path) = self {
+            for warning in &mut read.warnings {
+                let file = || path.display().to_string();
+                warning.file.get_or_insert_with(file);
+            }
+        }
+        Ok((pgweir_config::to_toml(&read.config, &read.warnings), said))
+    }
+
+    /// One line about a mistake, with file and line.
+    pub(super) fn say(&self, mistake: &Mistake) -> String {
+        match (self, &mistake.file, mistake.line) {
+            (Self::File(path), None, Some(_)) => format!("{}:{mistake}", path.display()),
+            (Self::File(path), None, None) => format!("{}: {mistake}", path.display()),
+            (Self::File(_), Some(_), _) | (Self::Url(_), ..) => mistake.to_string(),
+        }
+    }
+}
+
+fn read_file(path: &Path, text: String) -> Result<Read, Vec<Mistake>> {
+    if !pgweir_config::is_ini(path, &text) {
+        return Ok(Read {
+            config: pgweir_config::parse(&text)?,
+            warnings: Vec::new(),
+            origin: Origin::Toml(text),
+        });
+    }
+    let mut include = |path: &str| std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let Ini {
+        config,
+        warnings,
+        places,
+    } = pgweir_config::from_ini(&text, &mut include)?;
+    Ok(Read {
+        config,
+        warnings,
+        origin: Origin::Ini(places),
+    })
+}

@@ -1,6 +1,6 @@
 //! What settings change that no other subject is about.
 
-use pgweir_tests::{Major, Scene, Way, Wire, cases};
+use pgweir_tests::{Cluster, Config, Major, Pooler, Scene, Way, Wire, cases};
 use pgweir_wire::encode;
 
 cases! {
@@ -9,6 +9,8 @@ cases! {
     server_round_robin;
     server_check_query;
     max_statement_size;
+    load_balance_hosts;
+    parameters_of_a_database;
 }
 
 fn ignore_startup_parameters(major: Major) {
@@ -75,6 +77,70 @@ fn server_check_query(major: Major) {
         let second = wire.sql("SELECT pg_backend_pid()");
         assert_eq!(first == second, stays, "{query:?}");
     }
+}
+
+fn load_balance_hosts(major: Major) {
+    let clusters = [
+        Cluster::shared(Major::System),
+        Cluster::shared(Major::Eighteen),
+    ];
+    let hosts = clusters.map(|cluster| format!("127.0.0.1:{}", cluster.port()));
+    let hosts = [hosts[0].as_str(), hosts[1].as_str()];
+    let database = Cluster::shared(major).database();
+    for (order, expected) in [(None, 1), (Some("disable"), 1), (Some("round-robin"), 2)] {
+        let mut config = Config::of(Cluster::shared(major), &database)
+            .database_set(&database, "hosts", hosts)
+            .database_set(&database, "dbname", "postgres");
+        if let Some(order) = order {
+            config = config.database_set(&database, "load_balance_hosts", order);
+        }
+        let pooler = Pooler::start(&config);
+        let mut wires: Vec<Wire> = (0..4)
+            .map(|_| Wire::connect(&pooler.target(&database)))
+            .collect();
+        let mut ports: Vec<_> = wires
+            .iter_mut()
+            .map(|wire| {
+                wire.sql("BEGIN");
+                wire.sql("SHOW port")
+            })
+            .collect();
+        ports.sort();
+        ports.dedup();
+        assert_eq!(ports.len(), expected, "{order:?} {ports:?}");
+        let shown = pooler.pool(&database);
+        assert_eq!(shown.text("load_balance_hosts"), order.unwrap_or_default());
+    }
+}
+
+fn parameters_of_a_database(major: Major) {
+    let cluster = Cluster::shared(major);
+    let database = cluster.database();
+    let config = [
+        ("timezone", "Asia/Tokyo"),
+        ("datestyle", "German, DMY"),
+        ("client_encoding", "LATIN1"),
+        ("application_name", "pooled"),
+    ]
+    .into_iter()
+    .fold(Config::of(cluster, &database), |config, (key, value)| {
+        config.database_set(&database, key, value)
+    });
+    let pooler = Pooler::start(&config);
+    let mut wire = Wire::connect(&pooler.target(&database));
+    for (name, value) in [
+        ("timezone", "Asia/Tokyo"),
+        ("datestyle", "German, DMY"),
+        ("client_encoding", "LATIN1"),
+        ("application_name", "pooled"),
+    ] {
+        assert_eq!(wire.sql(&format!("SHOW {name}")), [value]);
+    }
+    // Who says otherwise gets what it says, before and after somebody else.
+    let own = [("TimeZone", "Europe/Berlin")];
+    let mut other = Wire::try_connect(&pooler.target(&database), &own).unwrap();
+    assert_eq!(other.sql("SHOW timezone"), ["Europe/Berlin"]);
+    assert_eq!(wire.sql("SHOW timezone"), ["Asia/Tokyo"]);
 }
 
 fn max_statement_size(major: Major) {

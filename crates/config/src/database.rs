@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::secret::Secret;
 use crate::table::table;
 use crate::value::tls::SslMode;
-use crate::value::words::PoolMode;
+use crate::value::words::{LoadBalanceHosts, PoolMode};
 
 /// The name of the section that stands for every database not named.
 pub(crate) const ANY: &str = "*";
@@ -14,9 +14,12 @@ pub(crate) const ANY: &str = "*";
 table! {
     /// A database that clients may connect to. `None` is what the settings say.
     pub struct Database {
-        /// Where it lies; of several the first that is up. Not given: the Unix socket in
-        /// `unix_socket_dir`. A port not given is 5432.
+        /// Where it lies. Not given: the Unix socket in `unix_socket_dir`. A port not given is 5432.
         hosts: Vec<Host> as "[\"10.0.0.1:5432\", \"[::1]:5432\", \"/run/postgresql:5432\"]" => Reconnect;
+        /// Which of several hosts a new server connection goes to: `round-robin` for each in its
+        /// turn, or `disable` for the one that the last connection went to, until it fails. Not given:
+        /// the first in the list. A host that is down is left out.
+        load_balance_hosts: Option<LoadBalanceHosts> as "\"round-robin\"" => Reconnect;
         /// Its name on the server. Not given: the name clients use.
         dbname: Option<String> as "\"shop\"" => Reconnect;
         /// Every client uses the server as this user. Not given: as who it is.
@@ -42,6 +45,15 @@ table! {
         query_wait_timeout: Option<Duration> as "\"30s\"" => AtOnce;
         /// Run on each server connection after its login.
         connect_query: Option<String> as "\"SET jit = off\"" => Reconnect;
+        /// Sent to the server when a connection to it begins: the default of those clients that do
+        /// not say anything else.
+        client_encoding: Option<String> as "\"UTF8\"" => Reconnect;
+        /// The same for `DateStyle`.
+        datestyle: Option<String> as "\"ISO, DMY\"" => Reconnect;
+        /// The same for `TimeZone`.
+        timezone: Option<String> as "\"Europe/Berlin\"" => Reconnect;
+        /// The same for `application_name`.
+        application_name: Option<String> as "\"pooled\"" => Reconnect;
         /// Instead of the general `server_tls_sslmode`.
         server_tls_sslmode: Option<SslMode> as "\"verify-full\"" => Reconnect;
     }

@@ -51,4 +51,6 @@ pub use crate::user::User;
 pub use crate::value::size::Size;
 pub use crate::value::time::Millis;
 pub use crate::value::tls::{SslMode, TlsProtocols};
-pub use crate::value::words::{AuthType, CheckQuery, LogFormat, LogLevel, PoolMode, SocketMode};
+pub use crate::value::words::{
+    AuthType, CheckQuery, LoadBalanceHosts, LogFormat, LogLevel, PoolMode, SocketMode,
+};

@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pgweir_auth::{ChannelBinding, Login};
-use pgweir_config::{Host, SslMode};
+use pgweir_config::{Host, LoadBalanceHosts, SslMode};
 use pgweir_pool::{Fatal, Kind, Permit};
-use pgweir_route::Outcome;
+use pgweir_route::{HostIndex, Hosts, Order, Outcome};
 use pgweir_session::Server;
 use pgweir_wire::backend::Fields;
 use pgweir_wire::{encode, startup};
@@ -173,6 +173,9 @@ struct Target {
     sslmode: SslMode,
     connect_query: Option<String>,
     hosts: Vec<Host>,
+    order: Order,
+    /// Parameters that the database has clients begin with.
+    parameters: Vec<(&'static str, String)>,
 }
 
 fn target(worker: &Worker, database: &Arc<str>, user: &Arc<str>) -> Result<Target, Error> {
@@ -192,16 +195,24 @@ fn target(worker: &Worker, database: &Arc<str>, user: &Arc<str>) -> Result<Targe
             .unwrap_or(config.settings.server_tls_sslmode),
         connect_query: entry.connect_query.clone(),
         hosts: crate::limits::hosts(&config, entry.database),
+        order: match entry.load_balance_hosts {
+            None => Order::First,
+            Some(LoadBalanceHosts::RoundRobin) => Order::RoundRobin,
+            Some(LoadBalanceHosts::Disable) => Order::Sticky,
+        },
+        parameters: crate::limits::startup_parameters(entry.database),
     })
 }
 
 /// The host that a connection should go to now.
-fn next_host(worker: &Worker, database: &Arc<str>, count: usize) -> pgweir_route::HostIndex {
+fn next_host(worker: &Worker, target: &Target) -> HostIndex {
     let retry = worker.shared.config.load().settings.server_login_retry;
+    let (count, order) = (target.hosts.len(), target.order);
+    let fresh = || Hosts::new(count, retry, order);
     let mut all = worker.shared.hosts.lock();
-    let fresh = || pgweir_route::Hosts::new(count, retry);
-    let hosts = all.entry(Arc::clone(database)).or_insert_with(fresh);
-    if hosts.len() != count {
+    let entry = all.entry(Arc::clone(&target.database));
+    let hosts = entry.or_insert_with(fresh);
+    if hosts.len() != count || hosts.order() != order {
         *hosts = fresh();
     }
     hosts.target(Instant::now())
@@ -211,8 +222,8 @@ async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error>
     let key = worker.shared.pools.lock().key(permit.pool()).clone();
     let target = target(worker, &key.database, &key.user)?;
     let mut tried = Vec::new();
+    let mut host = next_host(worker, &target);
     loop {
-        let host = next_host(worker, &key.database, target.hosts.len());
         let attempt = log_in(worker, permit, &target, &target.hosts[host.0]);
         // For each host: one that is silent must not use up the time of the next.
         let result = tokio::time::timeout(worker.limits().connect_timeout, attempt)
@@ -233,8 +244,11 @@ async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error>
         }
         // One host that does not answer is no reason to wait as long as there is another.
         tried.push(host);
-        let next = next_host(worker, &key.database, target.hosts.len());
-        if answered || tried.contains(&next) {
+        if answered {
+            return result;
+        }
+        host = next_host(worker, &target);
+        if tried.contains(&host) {
             return result;
         }
     }
@@ -353,6 +367,8 @@ async fn try_log_in(
         (b"user", target.user.as_bytes()),
         (b"database", target.dbname.as_bytes()),
     ];
+    let own = target.parameters.iter();
+    parameters.extend(own.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     parameters.extend(extra.iter().map(|(name, value)| (&name[..], &value[..])));
     let mut packet = Vec::new();
     encode::startup_message(version, parameters, &mut packet);

@@ -121,6 +121,27 @@ pub fn pool_key(config: &Config, database: &str, user: &str, kind: Kind) -> Opti
     })
 }
 
+/// What a connection to the database's server begins with, besides who it is for.
+pub fn startup_parameters(database: &pgweir_config::Database) -> Vec<(&'static str, String)> {
+    let parameters = [
+        ("client_encoding", &database.client_encoding),
+        ("DateStyle", &database.datestyle),
+        ("TimeZone", &database.timezone),
+        ("application_name", &database.application_name),
+    ];
+    let given = parameters.into_iter();
+    given
+        .filter_map(|(name, value)| Some((name, value.clone()?)))
+        .collect()
+}
+
+/// How one of several hosts is chosen, for the console.
+pub fn load_balance_hosts(config: &Config, database: &pgweir_config::Database) -> Option<String> {
+    let several = hosts(config, database).len() > 1;
+    let chosen = database.load_balance_hosts.filter(|_| several)?;
+    Some(chosen.to_string())
+}
+
 /// The hosts of a database as a pool names them.
 pub fn host_names(config: &Config, database: &pgweir_config::Database) -> String {
     let hosts = hosts(config, database);

@@ -112,9 +112,8 @@ fn pools(shared: &Shared, clients: &[ConnectionRow]) -> Vec<PoolRow> {
         .map(|pool| {
             let counts = pools.counts(pool.id, now);
             let (database, user) = (pool.key.database.to_string(), pool.key.user.to_string());
-            let mode = config
-                .database(&database)
-                .map(|entry| config.pool_mode(entry.database, &user));
+            let entry = config.database(&database);
+            let mode = entry.map(|entry| config.pool_mode(entry.database, &user));
             PoolRow {
                 cl_active: active
                     .get(&(database.clone(), user.clone()))
@@ -134,7 +133,8 @@ fn pools(shared: &Shared, clients: &[ConnectionRow]) -> Vec<PoolRow> {
                     .oldest_wait
                     .map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
                 pool_mode: mode.map(|mode| mode.to_string()).unwrap_or_default(),
-                load_balance_hosts: None,
+                load_balance_hosts: entry
+                    .and_then(|entry| crate::limits::load_balance_hosts(&config, entry.database)),
                 host: pool.key.host.to_string(),
                 pool_size: pool.limits.size.into(),
                 database,
@@ -227,7 +227,7 @@ fn databases(shared: &Shared) -> Vec<DatabaseRow> {
                     .into(),
                 server_lifetime: config.server_lifetime(database).as_secs(),
                 pool_mode: database.pool_mode.map(|mode| mode.to_string()),
-                load_balance_hosts: None,
+                load_balance_hosts: crate::limits::load_balance_hosts(&config, database),
                 max_connections: config.max_db_connections(database).into(),
                 current_connections: current,
                 max_client_connections: config.max_db_client_connections(database).into(),

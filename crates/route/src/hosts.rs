@@ -25,11 +25,25 @@ struct Down {
 
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 
+/// Which of several hosts that are up is next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The first in the list.
+    First,
+    /// Each in its turn.
+    RoundRobin,
+    /// The last one again.
+    Sticky,
+}
+
 /// The hosts of one database, in the order of the configuration.
 #[derive(Debug)]
 pub struct Hosts {
     down: Vec<Option<Down>>,
     pause_max: Duration,
+    order: Order,
+    /// The one that was chosen last.
+    last: Option<usize>,
 }
 
 impl Hosts {
@@ -38,11 +52,13 @@ impl Hosts {
     ///
     /// # Panics
     /// When there are none.
-    pub fn new(count: usize, pause_max: Duration) -> Self {
+    pub fn new(count: usize, pause_max: Duration, order: Order) -> Self {
         assert!(count > 0, "a database has at least one host");
         Self {
             down: vec![None; count],
             pause_max: pause_max.max(PAUSE_MIN),
+            order,
+            last: None,
         }
     }
 
@@ -56,19 +72,31 @@ impl Hosts {
         self.down.is_empty()
     }
 
-    /// Where to connect: the first host that is not down. If all are, the one whose pause ends
-    /// first.
-    pub fn target(&self, now: Instant) -> HostIndex {
-        let up = self
-            .down
-            .iter()
-            .position(|down| down.is_none_or(|down| now >= down.until));
+    /// In which order they are chosen.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// Where to connect: of the hosts that are not down, the one whose turn it is. If all are, the
+    /// one whose pause ends first.
+    pub fn target(&mut self, now: Instant) -> HostIndex {
+        let count = self.down.len();
+        let start = match (self.order, self.last) {
+            (Order::First, _) | (_, None) => 0,
+            (Order::RoundRobin, Some(last)) => last + 1,
+            (Order::Sticky, Some(last)) => last,
+        };
+        let in_turn = (start..start + count).map(|place| place % count);
+        let is_up = |place: &usize| self.down[*place].is_none_or(|down| now >= down.until);
+        let up = in_turn.into_iter().find(is_up);
         let next = || {
             let pauses = self.down.iter().enumerate();
             let first = pauses.min_by_key(|(_, down)| down.map(|down| down.until));
             first.map_or(0, |(index, _)| index)
         };
-        HostIndex(up.unwrap_or_else(next))
+        let chosen = up.unwrap_or_else(next);
+        self.last = Some(chosen);
+        HostIndex(chosen)
     }
 
     /// An attempt to connect has ended.
@@ -99,7 +127,7 @@ mod tests {
 
     #[test]
     fn r3_a_host_that_is_down_is_left_out_for_a_growing_while() {
-        let mut hosts = Hosts::new(2, MAX);
+        let mut hosts = Hosts::new(2, MAX, Order::First);
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         assert_eq!(hosts.target(at(0)), HostIndex(0));
@@ -123,7 +151,7 @@ mod tests {
 
     #[test]
     fn r3_the_last_candidate_is_never_excluded() {
-        let mut hosts = Hosts::new(2, MAX);
+        let mut hosts = Hosts::new(2, MAX, Order::First);
         let now = Instant::now();
         hosts.report(HostIndex(1), Outcome::Failed, now);
         hosts.report(HostIndex(0), Outcome::Failed, now);
@@ -133,5 +161,26 @@ mod tests {
             HostIndex(1),
             "the one whose pause ends first"
         );
+    }
+
+    #[test]
+    fn hosts_take_turns() {
+        let mut hosts = Hosts::new(3, MAX, Order::RoundRobin);
+        let now = Instant::now();
+        let turns = |hosts: &mut Hosts| [(); 4].map(|()| hosts.target(now).0);
+        assert_eq!(turns(&mut hosts), [0, 1, 2, 0]);
+        hosts.report(HostIndex(1), Outcome::Failed, now);
+        assert_eq!(turns(&mut hosts), [2, 0, 2, 0]);
+    }
+
+    #[test]
+    fn the_last_host_is_kept_until_it_fails() {
+        let mut hosts = Hosts::new(3, MAX, Order::Sticky);
+        let now = Instant::now();
+        assert_eq!([hosts.target(now).0, hosts.target(now).0], [0, 0]);
+        hosts.report(HostIndex(0), Outcome::Failed, now);
+        assert_eq!([hosts.target(now).0, hosts.target(now).0], [1, 1]);
+        hosts.report(HostIndex(0), Outcome::Connected, now);
+        assert_eq!(hosts.target(now).0, 1);
     }
 }

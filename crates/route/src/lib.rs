@@ -9,4 +9,4 @@
 
 mod hosts;
 
-pub use hosts::{HostIndex, Hosts, Outcome};
+pub use hosts::{HostIndex, Hosts, Order, Outcome};

@@ -120,9 +120,8 @@ impl Meaning {
         }
         let several = |(key, value): &(String, String)| key == "host" && value.contains(',');
         if pairs.iter().any(several) && !has(&pairs, "load_balance_hosts") {
-            let why = "the first host that is up is used: taking turns is not supported yet \
-                       (load_balance_hosts=disable says that this is meant)";
-            self.warn(assignment, &place.path("host"), why);
+            // PgBouncer's default, where there is a choice.
+            pairs.push(("load_balance_hosts".to_owned(), "round-robin".to_owned()));
         }
         self.connect::<Database>(assignment, place, pairs, options::DATABASE);
     }

@@ -23,7 +23,6 @@ const NO_AUTH_QUERY: &str = "secrets come from auth_file";
 const NO_DNS_CACHE: &str = "a name is resolved whenever a connection is opened";
 const CIPHERS: &str = "ciphers are rustls's, which are all good";
 const KERNEL: &str = "the kernel's value holds";
-const NO_STARTUP: &str = "connect_query can SET it";
 
 /// Of `[pgbouncer]`.
 pub(crate) const SETTINGS: &[NotYet] = &[
@@ -125,15 +124,6 @@ pub(crate) const DATABASE: &[NotYet] = &[
     not_yet("auth_user", NO_AUTH_QUERY, &[]),
     not_yet("auth_query", NO_AUTH_QUERY, &[]),
     not_yet("auth_dbname", NO_AUTH_QUERY, &[]),
-    not_yet(
-        "load_balance_hosts",
-        "the first host that is up is used",
-        &["disable"],
-    ),
-    not_yet("client_encoding", NO_STARTUP, &[]),
-    not_yet("datestyle", NO_STARTUP, &[]),
-    not_yet("timezone", NO_STARTUP, &[]),
-    not_yet("application_name", NO_STARTUP, &[]),
 ];
 
 /// Of connection strings in `[users]`.

@@ -139,6 +139,7 @@ fn change<T: Table>(section: &mut T, key: &crate::table::Key<T>) {
         "md5",
         "session",
         "require",
+        "round-robin",
         "statement",
     ];
     let versions = ["tlsv1.3", "db:7", "1MB"];

@@ -56,6 +56,16 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
+    /// Which of several hosts a new server connection goes to.
+    pub enum LoadBalanceHosts, "one of round-robin, disable" {
+        /// Each in its turn.
+        RoundRobin = "round-robin",
+        /// The one that the last connection went to, until it fails.
+        Disable = "disable",
+    }
+}
+
+words! {
     /// When a server connection goes back to its pool.
     pub enum PoolMode, "one of session, transaction, statement" {
         /// When the client leaves.

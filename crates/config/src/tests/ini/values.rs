@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{bad, good, read, warnings};
-use crate::{AuthType, Config, PoolMode, Settings, Size, SslMode};
+use crate::{AuthType, Config, LoadBalanceHosts, PoolMode, Settings, Size, SslMode};
 
 /// What operators copy from each other.
 const EXAMPLE: &str = "
@@ -294,7 +294,6 @@ fn what_has_no_effect_is_told_with_its_reason() {
     let expected = [
         "2: pkt_buf: has no effect: a buffer belongs to a thread and not to a connection",
         "4: databases.a.password: has no effect: it is the password of \"user\", and there is none",
-        "4: databases.a.host: the first host that is up is used",
         "6: client_tls_protocols: \"all\" means TLS 1.2 and 1.3",
     ];
     assert_eq!(found.len(), expected.len(), "{found:?}");
@@ -323,4 +322,24 @@ fn a_file_is_ini_by_its_name_or_its_first_section() {
     check("pool", "[databases.a]", false);
     check("pool", "listen_port = 1\n[pgbouncer]", false);
     check("pool", "", false);
+}
+
+#[test]
+fn several_hosts_take_turns_unless_said_otherwise() {
+    let check = |text: &str, expected: Option<LoadBalanceHosts>| {
+        let ini = format!("[pgbouncer]\nlisten_addr = *\n[databases]\nd = {text}\n");
+        assert_eq!(
+            good(&ini).config.databases["d"].load_balance_hosts,
+            expected,
+            "{text}"
+        );
+    };
+    check("host=a", None);
+    check("host=a,b", Some(LoadBalanceHosts::RoundRobin));
+    for order in LoadBalanceHosts::ALL {
+        check(
+            &format!("host=a,b load_balance_hosts={order}"),
+            Some(*order),
+        );
+    }
 }

@@ -22,6 +22,8 @@ cases! {
     sigquit_ends_it;
     sigusr1_and_sigusr2_pause_and_resume: transaction;
     a_limit_for_the_shutdown;
+    a_logfile_that_is_moved_away;
+    a_pidfile;
     a_url_and_no_file;
     shutdown;
     shutdown_that_waits_for_servers;
@@ -212,6 +214,54 @@ fn sigusr1_and_sigusr2_pause_and_resume(scene: &Scene) {
     wire.silent();
     scene.pooler().signal(Signal::SIGUSR2);
     assert_eq!(wire.until_ready()[1].row(), ["at last"]);
+}
+
+fn a_logfile_that_is_moved_away(major: Major) {
+    let room = Room::new("logfile");
+    let (log, moved) = (room.join("pgweir.log"), room.join("pgweir.log.1"));
+    let scene = Scene::with(major, Way::Transaction, |config| {
+        config.set("logfile", log.clone())
+    });
+    let text = |path| fs::read_to_string(path).unwrap_or_default();
+    assert!(text(&log).contains("process up"));
+    fs::rename(&log, &moved).unwrap();
+    scene.pooler().signal(Signal::SIGHUP);
+    eventually("the log goes on in a new file", || {
+        text(&log).contains("RELOAD").then_some(())
+    });
+    // Also when the configuration is broken.
+    fs::rename(&log, &moved).unwrap();
+    scene.pooler().write_text("nonsense");
+    scene.pooler().signal(Signal::SIGHUP);
+    eventually("and in another one", || {
+        text(&log).contains("RELOAD failed").then_some(())
+    });
+}
+
+fn a_pidfile(major: Major) {
+    let room = Room::new("pidfile");
+    let file = room.join("pgweir.pid");
+    let mut scene = Scene::with(major, Way::Transaction, |config| {
+        config.set("pidfile", file.clone())
+    });
+    let text = fs::read_to_string(&file).unwrap();
+    let second = room.join("second.toml");
+    fs::write(
+        &second,
+        format!("[pgweir]\nlisten_port = 0\nunix_socket_dir = \"\"\npidfile = {file:?}\n[databases.shop]\nhosts = [\"db\"]\n"),
+    )
+    .unwrap();
+    let outcome = Outcome::of(Command::new(Pooler::program()).arg(&second), "");
+    assert!(!outcome.success);
+    assert!(
+        outcome.stderr.contains("another instance running?"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), text, "it is as it was");
+    scene.pooler().signal(Signal::SIGTERM);
+    ended(&mut scene);
+    assert!(!file.exists());
 }
 
 fn a_limit_for_the_shutdown(major: Major) {

@@ -1,6 +1,7 @@
 //! Running poolers.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -8,6 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use pgweir_wire::encode;
 
 use crate::cache::target_directory;
 use crate::cluster::last_lines;
@@ -80,7 +82,7 @@ impl Pooler {
             if let Some(status) = pooler.process.ended() {
                 panic!("pgweir ended with {status}\n{}", pooler.log());
             }
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
+            is_served(port).then_some(())
         });
         pooler
     }
@@ -220,6 +222,19 @@ impl Pooler {
             self.log().contains(text).then_some(())
         });
     }
+}
+
+/// Whether somebody answers on a port, not only its kernel: with one byte, to the question for TLS.
+fn is_served(port: u16) -> bool {
+    let asked = || -> std::io::Result<()> {
+        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut request = Vec::new();
+        encode::ssl_request(&mut request);
+        socket.write_all(&request)?;
+        socket.read_exact(&mut [0])
+    };
+    asked().is_ok()
 }
 
 impl Drop for Pooler {

@@ -23,6 +23,8 @@ table! {
         unix_socket_mode: SocketMode = "0777" => Restart;
         /// Connections the kernel holds before they are accepted.
         listen_backlog: u32 = "1024", ini "128" => Restart;
+        /// A file that holds the number of the process while it runs.
+        pidfile: Option<PathBuf> as "\"/run/pgweir/pgweir.pid\"" => Restart;
         /// Threads that move data. 0: as many as the CPUs this process may use.
         workers: u16 = "0" => Restart;
 
@@ -137,6 +139,9 @@ table! {
 
         /// How much is logged.
         log_level: LogLevel = "info" => AtOnce;
+        /// A file that the log is appended to, besides standard error. Opened again at each reload, so
+        /// that it can be moved away.
+        logfile: Option<PathBuf> as "\"/var/log/pgweir.log\"" => AtOnce;
         /// How a line of the log is written.
         log_format: LogFormat = "text" => Restart;
         /// Whether logins are logged.

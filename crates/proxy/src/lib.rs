@@ -28,6 +28,7 @@ pub mod log;
 pub mod login;
 pub mod mail;
 pub mod passthrough;
+pub mod pidfile;
 pub mod place;
 pub mod reading;
 pub mod relay;

@@ -118,6 +118,7 @@ pub fn reload(shared: &Shared, source: &Source) -> Result<String, Vec<String>> {
 pub fn apply(shared: &Shared, config: Config) {
     let config = Arc::new(config);
     crate::log::set_level(&config.settings);
+    crate::log::reopen(&config.settings);
     let old = shared.config.swap(Arc::clone(&config));
     let mut pools = shared.pools.lock();
     let all: Vec<_> = pools

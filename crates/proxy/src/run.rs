@@ -1,6 +1,7 @@
 //! The process: threads, signals, and the way down.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::listen::Listeners;
 use crate::mail::{Mail, Order, Shutdown};
+use crate::pidfile::Pidfile;
 use crate::reload::{Loaded, Source};
 use crate::shared::{Open, Shared};
 use crate::worker::Worker;
@@ -22,6 +24,17 @@ pub enum Error {
     /// The configuration has mistakes, one a line.
     #[error("{}", .0.join("\n"))]
     Config(Vec<String>),
+    /// The log cannot be written where it is to be.
+    #[error("logfile {}: {source}", .path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another instance runs, or so it seems.
+    #[error(transparent)]
+    Pidfile(#[from] crate::pidfile::Error),
     /// Nothing to listen on.
     #[error(transparent)]
     Listen(#[from] crate::listen::Error),
@@ -36,13 +49,21 @@ pub enum Error {
 /// When it cannot start.
 pub fn run(source: &Source) -> Result<(), Error> {
     let loaded = crate::reload::load(source).map_err(Error::Config)?;
-    crate::log::start(&loaded.config.settings);
+    let settings = &loaded.config.settings;
+    crate::log::start(settings).map_err(|source| Error::Log {
+        path: settings.logfile.clone().unwrap_or_default(),
+        source,
+    })?;
     crate::reload::warn(&loaded.warnings);
     raise_file_limit();
     let mut listeners = Listeners::bind(&loaded.config)?;
+    let pidfile = loaded.config.settings.pidfile.as_deref();
+    let _pidfile = pidfile.map(Pidfile::create).transpose()?;
     let (shared, mut orders, threads) = start_workers(loaded)?;
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async {
+        // Before anybody knows that we are here.
+        let signals = Signals::new()?;
         listeners.accept(&shared);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -50,7 +71,7 @@ pub fn run(source: &Source) -> Result<(), Error> {
             pid = std::process::id(),
             "process up"
         );
-        serve(&shared, source, &mut orders).await
+        serve(&shared, source, signals, &mut orders).await
     })?;
     for worker in 0..shared.workers() {
         shared.mail(WorkerId(worker as u16), Mail::Stop);
@@ -148,9 +169,9 @@ impl Signals {
 async fn serve(
     shared: &Arc<Shared>,
     source: &Source,
+    mut signals: Signals,
     orders: &mut mpsc::UnboundedReceiver<Order>,
 ) -> io::Result<()> {
-    let mut signals = Signals::new()?;
     let mut descent: Option<Descent> = None;
     let mut look = tokio::time::interval(Duration::from_millis(100));
     loop {
@@ -211,6 +232,8 @@ fn reload(shared: &Shared, source: &Source) -> Result<(), String> {
             Ok(())
         }
         Err(mistakes) => {
+            // The log may have been moved away all the same.
+            crate::log::reopen(&shared.config.load().settings);
             for mistake in &mistakes {
                 tracing::error!("RELOAD failed, everything stays as it was: {mistake}");
             }

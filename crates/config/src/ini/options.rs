@@ -17,7 +17,6 @@ const fn not_yet(name: &'static str, why: &'static str, same: &'static [&'static
     NotYet { name, why, same }
 }
 
-const LOG: &str = "the log is standard error";
 const NO_SYSLOG: &str = "nothing is sent to syslog";
 const NO_AUTH_QUERY: &str = "secrets come from auth_file";
 const NO_DNS_CACHE: &str = "a name is resolved whenever a connection is opened";
@@ -26,8 +25,6 @@ const KERNEL: &str = "the kernel's value holds";
 
 /// Of `[pgbouncer]`.
 pub(crate) const SETTINGS: &[NotYet] = &[
-    not_yet("logfile", LOG, &[""]),
-    not_yet("pidfile", "no file of the process id is written", &[""]),
     not_yet(
         "unix_socket_group",
         "the socket has the group of the process",

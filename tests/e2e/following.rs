@@ -4,6 +4,10 @@ use pgweir_tests::{Config, Major, Scene, Way, Wire, cases};
 use pgweir_wire::encode;
 
 cases! {
+    resets_to_the_servers_own_value: direct session transaction;
+    a_discard_all_that_fails: direct session transaction;
+    values_in_other_encodings;
+    what_hides_from_a_quick_look;
     prepared_statements_are_shared;
     prepared_statements_beyond_the_limit;
     prepared_statements_and_discard;
@@ -332,4 +336,99 @@ fn a_bad_setting_of_the_startup_packet(major: Major) {
         }
         assert_eq!(scene.target().sql("SELECT 1"), "1");
     }
+}
+
+fn resets_to_the_servers_own_value(scene: &Scene) {
+    scene.admin(&format!(
+        "ALTER DATABASE {} SET timezone = 'Etc/UTC'",
+        scene.database
+    ));
+    let own = [("TimeZone", "Europe/Berlin")];
+    let mut wire = Wire::try_connect(&scene.target(), &own).unwrap();
+    for reset in [
+        "RESET timezone",
+        "SET timezone TO DEFAULT",
+        "RESET ALL",
+        "DISCARD ALL",
+    ] {
+        wire.sql("SET timezone = 'Etc/UTC'");
+        wire.sql(reset);
+        assert_eq!(wire.sql("SHOW timezone"), ["Europe/Berlin"], "{reset}");
+        if scene.way == Way::Session {
+            // What is prepared is not looked into there.
+            continue;
+        }
+        wire.sql("SET timezone = 'Etc/UTC'");
+        wire.write(|out| {
+            encode::parse(b"", reset.as_bytes(), &[], out);
+            encode::bind(b"", b"", &[], out);
+            encode::execute(b"", 0, out);
+            encode::sync(out);
+        });
+        let frames = wire.until_ready();
+        let told = frames.iter().filter(|frame| frame.tag == b'S');
+        assert_eq!(told.count(), 1, "{reset} {frames:?}");
+        assert_eq!(wire.sql("SHOW timezone"), ["Europe/Berlin"], "{reset}");
+    }
+}
+
+fn a_discard_all_that_fails(scene: &Scene) {
+    let own = [("TimeZone", "Europe/Berlin")];
+    let mut wire = Wire::try_connect(&scene.target(), &own).unwrap();
+    wire.sql("SET timezone = 'Asia/Tokyo'");
+    wire.sql("BEGIN");
+    wire.sql("SET timezone = 'America/Lima'");
+    assert_eq!(wire.sql_error("DISCARD ALL").sqlstate, "25001");
+    wire.sql("ROLLBACK");
+    assert_eq!(wire.sql("SHOW timezone"), ["Asia/Tokyo"]);
+}
+
+fn values_in_other_encodings(major: Major) {
+    let scene = Scene::with(major, Way::Transaction, |config| {
+        config.set("default_pool_size", 1)
+    });
+    for encoding in ["LATIN1", "SJIS", "EUC_JP"] {
+        // Whoever had the connection before reads bytes in its own way.
+        let mut before = Wire::connect(&scene.target());
+        before.sql(&format!("SET client_encoding = '{encoding}'"));
+        for value in ["é", "\"Ünï\", x", "Ã\\', é", "\"ソ\\'; SELECT 1; --\""] {
+            let mut wire = Wire::connect(&scene.target());
+            let set = "SELECT set_config('application_name', $1, false)";
+            wire.write(|out| {
+                encode::parse(b"", set.as_bytes(), &[], out);
+                encode::bind(b"", b"", &[Some(value.as_bytes())], out);
+                encode::execute(b"", 0, out);
+                encode::sync(out);
+            });
+            wire.until_ready();
+            before.sql("SELECT 1");
+            let own = [("search_path", value)];
+            let mut other = Wire::try_connect(&scene.target(), &own).unwrap();
+            let path =
+                "SELECT encode(convert_to(current_setting('search_path'), 'UTF8'), 'escape')";
+            let direct = Wire::try_connect(&scene.direct(), &own).unwrap().sql(path);
+            assert_eq!(other.sql(path), direct, "{encoding} {value}");
+        }
+    }
+}
+
+fn what_hides_from_a_quick_look(major: Major) {
+    let scene = Scene::with(major, Way::Transaction, |config| {
+        config.set("default_pool_size", 1)
+    });
+    let mut first = Wire::connect(&scene.target());
+    let mut second = Wire::connect(&scene.target());
+    first.sql("SET /* /* */ local */ work_mem = '77MB'");
+    assert_eq!(second.sql("SHOW work_mem"), ["4MB"]);
+    first.sql("SELECT U&\"pg\\005fadvisory\\005flock\"(4711)");
+    let locks =
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()";
+    assert_eq!(second.sql(locks), ["0"]);
+    let own = [("search_path", "pg_temp")];
+    let mut third = Wire::try_connect(&scene.target(), &own).unwrap();
+    third.sql("CREATE TABLE leak (a int)");
+    assert_eq!(
+        second.sql("SELECT to_regclass('pg_temp.leak') IS NULL"),
+        ["t"]
+    );
 }

@@ -166,6 +166,10 @@ impl Client {
             // of these two is one of pointers.
             server.settings.share(&wanted);
         }
+        if self.settings.value(b"search_path").is_some_and(names_temp) {
+            // What it creates without a schema is a temporary table.
+            server.left = server.left.and(effects::Effects::TEMPORARY);
+        }
         server.evict(rules.max_prepared_statements, to_server);
         if !server.setting_up() {
             self.verified = true;
@@ -202,8 +206,45 @@ impl Client {
         match effects::reset_of(text) {
             None => Resets::Nothing,
             Some(name) if name.eq_ignore_ascii_case(b"all") => Resets::All,
-            Some(name) => Resets::One(self.startup.place(name)),
+            Some(name) => match (self.startup.place(name), self.base.place(name)) {
+                (Some(place), _) => Resets::Startup(place),
+                (None, Some(place)) => Resets::Reported(place),
+                (None, None) => Resets::Other,
+            },
         }
+    }
+
+    /// The one parameter that a statement resets.
+    pub(crate) fn reset_name(&self, resets: Resets) -> Option<&[u8]> {
+        match resets {
+            Resets::Startup(place) => self.startup.name_at(place),
+            Resets::Reported(place) => self.base.name_at(place),
+            Resets::Nothing | Resets::Other | Resets::All => None,
+        }
+    }
+
+    /// A RESET of one parameter went through. The server may have nothing to report, because its
+    /// value was its own default already: the client's is the one that it began with.
+    pub(crate) fn setting_was_reset(
+        &mut self,
+        resets: Resets,
+        server: &Server,
+        to_client: &mut Batch,
+    ) {
+        let Some(name) = self.reset_name(resets).map(<[u8]>::to_vec) else {
+            return;
+        };
+        let Some((spelled, reported)) = self.base.find(&name) else {
+            return;
+        };
+        let value = self.startup.value(&name).unwrap_or(reported);
+        let was_set_since = server.settings.value(&name).is_some();
+        if was_set_since || !settable(&name) || self.known(&name) == Some(value) {
+            return;
+        }
+        let (spelled, value) = (spelled.to_vec(), value.to_vec());
+        to_client.own(|out| encode::parameter_status(&spelled, &value, out));
+        self.told(&name, &value);
     }
 
     /// Puts in force what the client wants where a RESET has led elsewhere; the server is at a
@@ -246,7 +287,13 @@ impl Client {
     /// Tells the client of those that the server, which knows other ones, has not reported.
     pub(crate) fn settings_were_reset(&mut self, server: &Server, to_client: &mut Batch) {
         let startup = self.startup.clone();
-        for (name, value) in startup.iter() {
+        let base = Arc::clone(&self.base);
+        // What it knows from its login and this server has otherwise is its default, too.
+        let elsewhere = base.iter().filter(|(name, value)| {
+            let here = server.base.value(name);
+            settable(name) && startup.value(name).is_none() && here.is_some_and(|it| it != *value)
+        });
+        for (name, value) in startup.iter().chain(elsewhere) {
             if server.settings.value(name).is_some() || self.known(name) == Some(value) {
                 continue;
             }
@@ -332,4 +379,9 @@ impl Client {
             (name, own.unwrap_or(value))
         })
     }
+}
+
+/// Whether a search path has the schema of temporary tables in it, as far as one can see.
+fn names_temp(path: &[u8]) -> bool {
+    memchr::memmem::find(&path.to_ascii_lowercase(), b"pg_temp").is_some()
 }

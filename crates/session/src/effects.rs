@@ -93,7 +93,7 @@ impl Verdict {
     };
 }
 
-const WORDS: [&str; 7] = [
+const WORDS: [&str; 8] = [
     "advisory_lock",
     "set_config",
     "temp",
@@ -101,6 +101,8 @@ const WORDS: [&str; 7] = [
     "temporary",
     "discard",
     "deallocate",
+    // A name with letters by their numbers, which may be any.
+    "u&\"",
 ];
 
 fn automaton() -> &'static AhoCorasick {
@@ -134,6 +136,7 @@ pub fn judge(text: &[u8], reported: impl Fn(&[u8]) -> bool) -> Verdict {
             2 if word() || text[..start].ends_with(b"pg_") => Effects::TEMPORARY,
             4 if word() => Effects::TEMPORARY,
             3 if word() => Effects::CURSOR,
+            7 => Effects::UNKNOWN,
             5 | 6 => {
                 sweeps |= word();
                 Effects::NONE
@@ -238,11 +241,7 @@ impl<'a> Words<'a> {
                 let end = memchr::memchr(b'\n', self.text).unwrap_or(self.text.len());
                 self.text = &self.text[end..];
             } else if self.text.starts_with(b"/*") {
-                // Comments nest in PostgreSQL; a nested one ends the look-ahead, which is safe:
-                // what follows is then no known word.
-                let end =
-                    memchr::memmem::find(self.text, b"*/").map_or(self.text.len(), |at| at + 2);
-                self.text = &self.text[end..];
+                self.text = &self.text[comment_len(self.text)..];
             } else {
                 return;
             }
@@ -276,6 +275,27 @@ impl<'a> Words<'a> {
             }
         }
     }
+}
+
+/// Length of the comment that a text begins with. Comments nest (sql-syntax-lexical).
+fn comment_len(text: &[u8]) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while let Some(sign) = text.get(at..at + 2) {
+        match sign {
+            b"/*" => depth += 1,
+            b"*/" => depth -= 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        at += 2;
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
 }
 
 fn is_name(byte: u8) -> bool {
@@ -358,6 +378,11 @@ mod tests {
             true,
         );
         check("set local work_mem='1GB'", none, true);
+        check("set /* /* */ local */ work_mem='1GB'", none, false);
+        check("set /* /* x */ */ local work_mem='1GB'", none, true);
+        check("set /* /* local work_mem='1GB'", none, false);
+        let unknown = Effects::UNKNOWN;
+        check("select U&\"pg\\005fadvisory\\005flock\"(1)", unknown, false);
         check("set time zone 'UTC'", none, true);
         check("set names 'UTF8'", none, true);
         check("set session authorization bob", none, false);

@@ -90,10 +90,14 @@ impl Server {
             let available = input.len() - at;
             let len = head.frame_len();
             if is_bulk(head.tag) {
+                self.tell_of_begin(to_client);
                 self.expect(head.tag, |kind| matches!(kind, Kind::Query | Kind::Execute))?;
             } else {
                 if (available as u64) < len && len <= WHOLE_MAX {
                     return Ok(at);
+                }
+                if head.tag != tag::READY_FOR_QUERY || input.get(at + 5) == Some(&b'I') {
+                    self.tell_of_begin(to_client);
                 }
                 // Judged by its length, not by how much of it happens to be there.
                 let body = if len <= WHOLE_MAX {
@@ -128,6 +132,25 @@ impl Server {
             }
             at += now;
             self.passed(now, client.as_deref_mut(), to_client);
+        }
+    }
+
+    /// In statement mode, whether what a query says to the client is held back until it is known
+    /// whether it leaves a transaction open: a client that is to hear an error should not hear of a
+    /// success first. Of an Execute, which may stand in a pipeline, nothing is.
+    fn holds_back(&mut self, command: &[u8]) -> bool {
+        let is_begin = matches!(command, b"BEGIN" | b"START TRANSACTION");
+        let front = self.replies.front();
+        let is_query =
+            front.is_some_and(|entry| entry.kind == Kind::Query && entry.to == To::Forward);
+        self.begin_held = (is_begin && is_query).then(|| command.into());
+        self.begin_held.is_some()
+    }
+
+    /// What was held back, now that something else follows.
+    fn tell_of_begin(&mut self, to_client: &mut Batch) {
+        if let Some(command) = self.begin_held.take() {
+            to_client.own(|out| encode::command_complete(&String::from_utf8_lossy(&command), out));
         }
     }
 
@@ -187,7 +210,12 @@ impl Server {
                 self.expect(frame, |kind| matches!(kind, Kind::Query | Kind::Execute))?;
                 self.replies.copy_through();
                 if let Some(body) = body {
-                    self.command_complete(backend::command_tag(body)?, client);
+                    let command = backend::command_tag(body)?;
+                    let mode = client.as_deref().map(Client::mode);
+                    self.command_complete(command, client);
+                    if mode == Some(Mode::Statement) && self.holds_back(command) {
+                        return Ok(Done::Yes);
+                    }
                 }
             }
             tag::ERROR_RESPONSE => return Ok(self.error_response(body, client, to_client)),
@@ -275,6 +303,7 @@ impl Server {
         }
         self.status = backend::ready(body)?;
         let reset_all = std::mem::take(&mut self.reset_all);
+        let reset_ones = std::mem::take(&mut self.reset_ones);
         self.reset = false;
         if !owed {
             self.replies.loose_came();
@@ -283,6 +312,7 @@ impl Server {
             client.is_ready(self.status);
         }
         if client.as_deref().is_some_and(|client| client.is_refused()) {
+            self.begin_held = None;
             if owed {
                 self.settle(tag::READY_FOR_QUERY, None, &mut Batch::new());
             }
@@ -294,8 +324,13 @@ impl Server {
             }
             return Ok(Done::Yes);
         }
-        if reset_all && let Some(client) = client {
-            client.settings_were_reset(self, to_client);
+        if let Some(client) = client {
+            for resets in reset_ones {
+                client.setting_was_reset(resets, self, to_client);
+            }
+            if reset_all {
+                client.settings_were_reset(self, to_client);
+            }
         }
         Ok(Done::No)
     }
@@ -348,6 +383,9 @@ impl Server {
             (self.reset, self.astray) = (true, true);
             self.reset_all |= front.resets == Resets::All || command == b"DISCARD ALL";
             self.forget_unreported(front.resets, client.as_deref());
+            if matches!(front.resets, Resets::Startup(_) | Resets::Reported(_)) {
+                self.reset_ones.push(front.resets);
+            }
         }
         if matches!(command, b"DISCARD ALL" | b"DEALLOCATE ALL")
             && let Some(client) = client
@@ -364,8 +402,8 @@ impl Server {
         let is_reported = |name: &[u8]| self.base.value(name).is_some();
         let settings = match resets {
             Resets::All => self.settings.only(is_reported),
-            Resets::One(Some(place)) => {
-                let name = client.and_then(|client| client.startup.name_at(place));
+            Resets::Startup(_) | Resets::Reported(_) => {
+                let name = client.and_then(|client| client.reset_name(resets));
                 self.settings
                     .only(|other| Some(other) != name || is_reported(other))
             }
@@ -439,6 +477,8 @@ impl Server {
             self.own_error = Some(body.unwrap_or_default().into());
         }
         (self.reset, self.reset_all) = (false, false);
+        self.reset_ones.clear();
+        self.replies.front_resets_nothing();
         let skipped = self.replies.failed();
         if self.replies.is_loose() {
             // Cleaning shows what came of the Syncs before anybody else gets the connection.

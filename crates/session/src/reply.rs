@@ -56,8 +56,12 @@ pub enum Resets {
     /// None, as far as is known.
     #[default]
     Nothing,
-    /// One: its place among those of the client's startup packet, if it is there.
-    One(Option<u8>),
+    /// One that is neither in the client's startup packet nor reported.
+    Other,
+    /// One: its place among those of the client's startup packet.
+    Startup(u8),
+    /// One: its place among those that were reported at the client's login.
+    Reported(u8),
     /// All.
     All,
 }
@@ -163,6 +167,13 @@ impl Replies {
     #[inline]
     pub fn front(&self) -> Option<&Expect> {
         self.ring.front()
+    }
+
+    /// What the first one does to settings did not happen.
+    pub fn front_resets_nothing(&mut self) {
+        if let Some(front) = self.ring.front_mut() {
+            front.resets = Resets::Nothing;
+        }
     }
 
     /// The number that the next pushed entry will have.

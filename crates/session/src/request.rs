@@ -257,12 +257,13 @@ impl Client {
         let name = effects::reset_of(text)?;
         let defaults = self.defaults_on(server);
         let mut changes = Vec::new();
+        let encoding = server.encoding_of(&defaults);
         if name.eq_ignore_ascii_case(b"all") {
-            Settings::default().write_changes(&defaults, &mut changes);
+            Settings::default().write_changes(&defaults, encoding, &mut changes);
             return (!changes.is_empty()).then(|| (changes, defaults.into_owned()));
         }
         let value = defaults.value(name)?;
-        Settings::default().write_changes(&Settings::new([(name, value)]), &mut changes);
+        Settings::default().write_changes(&Settings::new([(name, value)]), encoding, &mut changes);
         let settings = self.settings_on(server);
         let settings = settings.iter().chain([(name, value)]);
         Some((changes, Settings::new(settings)))

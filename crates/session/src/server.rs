@@ -11,7 +11,7 @@ use crate::effects::Effects;
 use crate::frame::Passing;
 use crate::journal::{Before, Journal};
 use crate::prepared::{Have, Prepared};
-use crate::reply::{Expect, Kind, Replies};
+use crate::reply::{Expect, Kind, Replies, Resets};
 use crate::settings::{Parameters, Settings, settable};
 use crate::statement::Statement;
 use crate::unnamed::{ServerUnnamed, Unnamed};
@@ -72,6 +72,10 @@ pub struct Server {
     pub(crate) reset: bool,
     /// Since then all settings were reset.
     pub(crate) reset_all: bool,
+    /// Command tag of a BEGIN in statement mode that its client has not heard of.
+    pub(crate) begin_held: Option<Box<[u8]>>,
+    /// Single parameters that were, since the last ReadyForQuery.
+    pub(crate) reset_ones: Vec<Resets>,
     /// A RESET went through on this lease, so that the server's defaults may be in force in the
     /// place of the client's.
     pub(crate) astray: bool,
@@ -106,6 +110,8 @@ impl Server {
             began: false,
             reset: false,
             reset_all: false,
+            begin_held: None,
+            reset_ones: Vec::new(),
             astray: false,
             half_sent: 0,
             unsynced: false,
@@ -248,12 +254,20 @@ impl Server {
     /// Puts `target` in force in one query of our own; the caller has seen that it differs.
     pub(crate) fn change_settings(&mut self, target: &Settings, to_server: &mut Batch) {
         let mut text = Vec::new();
-        self.settings.write_changes(target, &mut text);
+        let encoding = self.encoding_of(target);
+        self.settings.write_changes(target, encoding, &mut text);
         if text.is_empty() {
             self.settings = target.clone();
             return;
         }
         self.ask_settings(&text, target.clone(), to_server);
+    }
+
+    /// The client encoding that such settings mean here.
+    pub(crate) fn encoding_of<'a>(&'a self, settings: &'a Settings) -> &'a [u8] {
+        let own = settings.value(b"client_encoding");
+        own.or_else(|| self.base.value(b"client_encoding"))
+            .unwrap_or(b"UTF8")
     }
 
     /// Asks with `text` for what `target` says.

@@ -45,6 +45,20 @@ impl Parameters {
         self.find(name).map(|(_, value)| value)
     }
 
+    /// Where a name stands among them.
+    pub(crate) fn place(&self, name: &[u8]) -> Option<u8> {
+        let place = self
+            .0
+            .iter()
+            .position(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        u8::try_from(place).ok()
+    }
+
+    /// The name that stands at a place.
+    pub(crate) fn name_at(&self, place: u8) -> Option<&[u8]> {
+        self.0.get(usize::from(place)).map(|(name, _)| &**name)
+    }
+
     /// Sets one value, in the place of the old one if there is one.
     pub fn insert(&mut self, name: &[u8], value: &[u8]) {
         match self
@@ -226,10 +240,12 @@ impl Settings {
     /// Writes the statements that lead from `self` to `target`, for one simple Query.
     ///
     /// All of them run in one implicit transaction: they take effect together or not at all.
-    pub fn write_changes(&self, target: &Self, text: &mut Vec<u8>) {
+    /// `encoding` is the client encoding in which the values of `target` are written; the text
+    /// means the same under every one.
+    pub fn write_changes(&self, target: &Self, encoding: &[u8], text: &mut Vec<u8>) {
         for (name, value) in target.iter() {
             if self.value(name) != Some(value) {
-                write_set(name, value, text);
+                write_set(name, value, encoding, text);
             }
         }
         for (name, _) in self.iter() {
@@ -250,7 +266,18 @@ fn put(all: &mut Vec<Pair>, name: &[u8], value: &[u8]) {
     }
 }
 
-fn write_set(name: &[u8], value: &[u8], text: &mut Vec<u8>) {
+fn write_set(name: &[u8], value: &[u8], encoding: &[u8], text: &mut Vec<u8>) {
+    if !name.is_ascii() || !value.is_ascii() {
+        // The server reads the text in the encoding of whoever had the connection before, in which
+        // these bytes may be other letters, or the second half of one may look like a backslash.
+        text.extend_from_slice(b"SELECT pg_catalog.set_config(");
+        decoded(name, encoding, text);
+        text.push(b',');
+        decoded(value, encoding, text);
+        // The value itself, as a result, might not exist in the encoding of before.
+        text.extend_from_slice(b",false)IS NULL;");
+        return;
+    }
     // These take a list: SET would read a quoted value as one element of it.
     if matches!(
         name,
@@ -286,6 +313,19 @@ fn literal(value: &[u8], text: &mut Vec<u8>) {
     }
 }
 
+/// An expression for a text in some encoding, itself in ASCII.
+fn decoded(value: &[u8], encoding: &[u8], text: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    text.extend_from_slice(b"pg_catalog.convert_from(pg_catalog.decode('");
+    for byte in value {
+        text.push(DIGITS[usize::from(byte >> 4)]);
+        text.push(DIGITS[usize::from(byte & 15)]);
+    }
+    text.extend_from_slice(b"','hex'),");
+    literal(encoding, text);
+    text.push(b')');
+}
+
 fn quote(value: &[u8], mark: u8, text: &mut Vec<u8>) {
     text.push(mark);
     for &byte in value {
@@ -307,7 +347,7 @@ mod tests {
 
     fn check(from: &[(&str, &str)], to: &[(&str, &str)], expected: &str) {
         let mut text = Vec::new();
-        settings(from).write_changes(&settings(to), &mut text);
+        settings(from).write_changes(&settings(to), b"LATIN1", &mut text);
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 
@@ -321,6 +361,17 @@ mod tests {
             &[("a", "1"), ("b", "2")],
             &[("b", "3")],
             "SET \"b\"='3';RESET \"a\";",
+        );
+    }
+
+    #[test]
+    fn values_mean_the_same_in_every_encoding() {
+        check(
+            &[],
+            &[("search_path", "é\\'")],
+            "SELECT pg_catalog.set_config(\
+             pg_catalog.convert_from(pg_catalog.decode('7365617263685f70617468','hex'),'LATIN1'),\
+             pg_catalog.convert_from(pg_catalog.decode('c3a95c27','hex'),'LATIN1'),false)IS NULL;",
         );
     }
 

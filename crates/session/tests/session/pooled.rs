@@ -194,6 +194,13 @@ impl<'a> Pooled<'a> {
             expected = up_to_a_block(expected);
             let refused = peer.client.is_refused();
             assert!(!refused || expected.len() < peer.script.answers.len());
+            // A BEGIN that is a query of its own is not told of: the error takes its place.
+            let told = peer.received.len() == expected.len();
+            if refused && !told {
+                expected = expected
+                    .strip_suffix(b"C\0\0\0\x0aBEGIN\0")
+                    .unwrap_or(expected);
+            }
         }
         let vanished = peer.vanishes_after.is_some() || peer.lost;
         let seen = &peer.received[..];

@@ -13,16 +13,21 @@
 mod binding;
 mod error;
 mod exchange;
+pub mod hba;
+pub mod ident;
 mod login;
 mod md5;
+mod mistake;
 mod prep;
 mod scram;
 mod secret;
 pub mod userlist;
+mod words;
 
 pub use binding::ChannelBinding;
 pub use error::Error;
 pub use exchange::{Authenticated, Exchange, Message, Method, Reply, Request, Start, Step};
 pub use login::{Login, ScramClient, ScramFinal};
+pub use mistake::{Mistake, Parsed};
 pub use scram::{ScramKeys, Verifier};
 pub use secret::Secret;

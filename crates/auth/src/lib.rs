@@ -21,6 +21,7 @@ mod mistake;
 mod prep;
 mod scram;
 mod secret;
+mod subject;
 pub mod userlist;
 mod words;
 
@@ -31,3 +32,4 @@ pub use login::{Login, ScramClient, ScramFinal};
 pub use mistake::{Mistake, Parsed};
 pub use scram::{ScramKeys, Verifier};
 pub use secret::Secret;
+pub use subject::common_name;

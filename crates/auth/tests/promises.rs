@@ -4,7 +4,7 @@
 
 use pgweir_auth::{
     Authenticated, ChannelBinding, Error, Exchange, Login, Message, Method, Reply, Request,
-    ScramKeys, Secret, Start, Step, ident,
+    ScramKeys, Secret, Start, Step, ident, userlist,
 };
 use proptest::prelude::*;
 
@@ -102,10 +102,21 @@ fn a1_every_method_knows_right_from_wrong() {
 
 #[test]
 fn a1_an_empty_secret_lets_nobody_in() {
-    let empty = Secret::plain("");
-    assert!(scram(Some(&empty), login(""), None).is_err());
-    let (exchange, _) = begin(Method::Password, Some(&empty), None);
-    assert!(exchange.step(Message::Password(b"")).is_err());
+    let (_, null) = userlist::row(b"bob", None).unwrap();
+    for empty in [Secret::plain(""), null] {
+        assert!(scram(Some(&empty), login(""), None).is_err());
+        for password in [&b""[..], b"NULL"] {
+            let (exchange, _) = begin(Method::Password, Some(&empty), None);
+            assert!(exchange.step(Message::Password(password)).is_err());
+        }
+        let (exchange, request) = begin(Method::Md5, Some(&empty), None);
+        let Request::Md5 { salt } = request else {
+            panic!("no MD5")
+        };
+        let response = login("").md5(salt).unwrap();
+        let step = exchange.step(Message::Password(&response));
+        assert_eq!(step.err(), Some(Error::Wrong));
+    }
 }
 
 #[test]

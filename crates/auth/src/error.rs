@@ -21,6 +21,20 @@ pub enum Error {
     /// The channel that the client is bound to is another one.
     #[error("channel binding does not match: somebody may be in between")]
     Binding,
+    /// A certificate is asked for, and there is none with one common name.
+    #[error("no client certificate with a common name")]
+    NoCertificate,
+    /// The certificate is somebody else's.
+    #[error("client certificate's common name may not log in as this user")]
+    CertificateName,
+    /// The user of the client's process is asked for, and not known.
+    #[error(
+        "user of the client's process is not known: it is not on a Unix socket, or has no name"
+    )]
+    NoPeer,
+    /// The client's process is somebody else's.
+    #[error("user of the client's process may not log in as this user")]
+    PeerName,
     /// The server asks for more rounds than anybody needs, or for none.
     #[error("server announces {0} SCRAM iterations, allowed are 1 to 1000000")]
     Iterations(u32),

@@ -1,5 +1,6 @@
 //! A client proves to us who it is.
 
+mod outside;
 mod scram;
 
 use std::hint::black_box;
@@ -18,7 +19,11 @@ use scram::{ExpectProof, Scram};
 /// How clients are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Not at all.
+    /// Not at all, and who they say they are does not matter (`auth_type = any`): a server is logged
+    /// in to as the user that the configuration names for the database. Without one the caller has
+    /// nobody to log in as, and must refuse.
+    Any,
+    /// Not at all; that there is such a user is for the caller to check.
     Trust,
     /// For the password in clear text.
     Password,
@@ -165,7 +170,7 @@ impl Exchange {
         let secret = secret.filter(|secret| !secret.is_empty());
         let is_verifier = secret.is_some_and(|secret| matches!(secret.kind, Kind::Scram(_)));
         match method {
-            Method::Trust => Start::Authenticated(Authenticated { keys: None }),
+            Method::Any | Method::Trust => Start::Authenticated(Authenticated { keys: None }),
             Method::Password => {
                 let expect = Expect::Password {
                     user: user.to_owned(),

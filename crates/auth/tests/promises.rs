@@ -4,7 +4,7 @@
 
 use pgweir_auth::{
     Authenticated, ChannelBinding, Error, Exchange, Login, Message, Method, Reply, Request,
-    ScramKeys, Secret, Start, Step,
+    ScramKeys, Secret, Start, Step, ident, userlist,
 };
 use proptest::prelude::*;
 
@@ -102,10 +102,21 @@ fn a1_every_method_knows_right_from_wrong() {
 
 #[test]
 fn a1_an_empty_secret_lets_nobody_in() {
-    let empty = Secret::plain("");
-    assert!(scram(Some(&empty), login(""), None).is_err());
-    let (exchange, _) = begin(Method::Password, Some(&empty), None);
-    assert!(exchange.step(Message::Password(b"")).is_err());
+    let (_, null) = userlist::row(b"bob", None).unwrap();
+    for empty in [Secret::plain(""), null] {
+        assert!(scram(Some(&empty), login(""), None).is_err());
+        for password in [&b""[..], b"NULL"] {
+            let (exchange, _) = begin(Method::Password, Some(&empty), None);
+            assert!(exchange.step(Message::Password(password)).is_err());
+        }
+        let (exchange, request) = begin(Method::Md5, Some(&empty), None);
+        let Request::Md5 { salt } = request else {
+            panic!("no MD5")
+        };
+        let response = login("").md5(salt).unwrap();
+        let step = exchange.step(Message::Password(&response));
+        assert_eq!(step.err(), Some(Error::Wrong));
+    }
 }
 
 #[test]
@@ -118,6 +129,91 @@ fn md5_asks_for_scram_where_a_verifier_is_stored() {
         begin(Method::Md5, None, None).1,
         Request::Md5 { .. }
     ));
+}
+
+#[test]
+fn md5_lets_in_by_the_scram_that_it_asked_for() {
+    let dialogue = |stored: &Secret, password: &str| {
+        let (exchange, request) = begin(Method::Md5, Some(stored), None);
+        assert!(matches!(request, Request::Sasl { .. }));
+        let (client, mechanism, first) = login(password)
+            .sasl_start(&[b"SCRAM-SHA-256"], [2; 32])
+            .unwrap();
+        let step = exchange.step(Message::SaslInitial {
+            mechanism: mechanism.as_bytes(),
+            response: Some(&first),
+        })?;
+        let Step::Continue(exchange, Reply::SaslContinue(challenge)) = step else {
+            panic!("no challenge")
+        };
+        let (_, answer) = client.step(&challenge)?;
+        match exchange.step(Message::SaslResponse(&answer))? {
+            Step::Success(authenticated, Some(_)) => Ok(authenticated.scram_keys().is_some()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(dialogue(&verifier(b"x"), "x"), Ok(true));
+    assert_eq!(dialogue(&verifier(b"x"), "y"), Err(Error::Wrong));
+    // The hash cannot be asked for: it could not be checked.
+    let (exchange, _) = begin(Method::Md5, Some(&verifier(b"x")), None);
+    let step = exchange.step(Message::Password(b"md50123456789abcdef0123456789abcdef"));
+    assert!(matches!(step, Err(Error::Malformed(_))));
+}
+
+#[test]
+fn a1_scram_lets_nobody_in_by_an_md5_hash() {
+    let hash = postgres_protocol::password::md5(b"pencil", "bob");
+    let stored = Secret::parse(&hash);
+    for password in ["pencil", hash.as_str()] {
+        let outcome = scram(Some(&stored), login(password), None);
+        assert_eq!(outcome.err(), Some(Error::Wrong));
+    }
+}
+
+#[test]
+fn any_and_trust_ask_for_nothing() {
+    for method in [Method::Any, Method::Trust] {
+        for secret in [None, Some(Secret::plain("pencil"))] {
+            let start = Exchange::start(method, "bob", secret.as_ref(), None, [1; 32], &MOCK);
+            let Start::Authenticated(authenticated) = start else {
+                panic!("asked")
+            };
+            assert!(authenticated.scram_keys().is_none());
+        }
+    }
+}
+
+#[test]
+fn a1_a_certificate_opens_for_its_name_only() {
+    let maps = ident::parse("ops alice shop\nall carol all")
+        .strict()
+        .unwrap();
+    type Login = fn(&str, Option<&str>, ident::Mapping<'_>) -> Result<Authenticated, Error>;
+    let methods: [(Login, Error, Error); 2] = [
+        (
+            Exchange::certificate,
+            Error::NoCertificate,
+            Error::CertificateName,
+        ),
+        (Exchange::peer, Error::NoPeer, Error::PeerName),
+    ];
+    for (login, none, other) in methods {
+        let check = |user: &str, name: Option<&str>, map: Option<&str>, expected: Option<Error>| {
+            let outcome = login(user, name, maps.mapping(map));
+            assert_eq!(outcome.err(), expected, "{user} {name:?} {map:?}");
+        };
+        check("alice", Some("alice"), None, None);
+        check("alice", Some("Alice"), None, Some(other));
+        check("alice", Some("alice\0"), None, Some(other));
+        check("alice", None, None, Some(none));
+        check("", Some(""), None, Some(other));
+        check("shop", Some("alice"), None, Some(other));
+        check("shop", Some("alice"), Some("ops"), None);
+        check("alice", Some("alice"), Some("ops"), Some(other));
+        check("anybody", Some("carol"), Some("all"), None);
+        check("anybody", None, Some("all"), Some(none));
+        check("carol", Some("carol"), Some("missing"), Some(other));
+    }
 }
 
 #[test]

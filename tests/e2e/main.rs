@@ -15,6 +15,7 @@ mod isolation;
 mod large;
 mod lifecycle;
 mod misbehaviour;
+mod pausing;
 mod pools;
 mod protocol;
 mod replication;

@@ -11,6 +11,7 @@ cases! {
     leftovers_of_an_open_transaction;
     vanish;
     vanish_while_a_query_runs;
+    who_leaves_while_it_logs_in;
     who_leaves_the_queue_with_much_unread;
     half_closed;
     garbage;
@@ -281,6 +282,34 @@ fn vanish_while_a_query_runs(major: Major) {
             (scene.admin(sleeping) == "0").then_some(())
         });
     }
+}
+
+fn who_leaves_while_it_logs_in(major: Major) {
+    let scene = Scene::with(major, Way::Transaction, |config| {
+        config.set("default_pool_size", 1)
+    });
+    let mut first = Wire::connect(&scene.target());
+    first.sql("BEGIN");
+    // Who logs in now needs a connection, to learn what the server reports.
+    scene.pooler().ask("RECONNECT");
+    let waiting = |count: i64| {
+        eventually(&format!("{count} clients wait"), || {
+            (scene.pooler().pool(&scene.database).number("cl_waiting") == count).then_some(())
+        });
+    };
+    let mut child = std::process::Command::new("psql")
+        .env("PGPASSWORD", "app-secret")
+        .args(["-h", "127.0.0.1", "-U", "app", "-c", "SELECT 1"])
+        .args(["-p", &scene.pooler().port().to_string()])
+        .arg(&scene.database)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    waiting(1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    waiting(0);
+    first.sql("COMMIT");
 }
 
 fn who_leaves_the_queue_with_much_unread(major: Major) {

@@ -6,7 +6,7 @@ mod wish;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pgweir_pool::Kind;
+use pgweir_pool::{Kind, PoolId};
 use pgweir_session::{Client, Mode};
 use pgweir_wire::backend::Status;
 use pgweir_wire::encode;
@@ -20,6 +20,7 @@ use crate::cancel;
 use crate::client::{ClientShared, Login};
 use crate::console::Console;
 use crate::grant::first_server;
+use crate::lease::Leased;
 use crate::passthrough::Passthrough;
 use crate::place::Peer;
 use crate::relay::Relay;
@@ -179,6 +180,20 @@ fn seat(worker: &Worker, conversation: Conversation, wish: &Wish) -> Outcome<(Co
     Ok((conversation, seat))
 }
 
+/// A server connection, to learn what it reports; an end when the client does not wait for it.
+async fn first_of(
+    worker: &Rc<Worker>,
+    client: &Rc<ClientShared>,
+    pool: &mut PoolId,
+    conversation: &Conversation,
+) -> Outcome<Result<Box<Leased>, Report>> {
+    tokio::select! {
+        biased;
+        first = first_server(worker, client, pool, conversation.deadline) => Ok(first),
+        () = conversation.stream.hung_up() => Err(Failure::Silent("client gone during login")),
+    }
+}
+
 /// Tells the client what its server reports, and that it may begin.
 async fn welcome(
     worker: &Rc<Worker>,
@@ -191,7 +206,7 @@ async fn welcome(
     let known = worker.shared.welcome.lock().get(&seat.pool).cloned();
     let base = match known {
         Some(base) => base,
-        None => match first_server(worker, client, &mut seat.pool, conversation.deadline).await {
+        None => match first_of(worker, client, &mut seat.pool, &conversation).await? {
             Ok(leased) => {
                 let base = Arc::clone(leased.conn.session.base());
                 worker.give_back(*leased, std::time::Instant::now());

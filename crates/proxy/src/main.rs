@@ -12,6 +12,7 @@ use pgweir_proxy::reload::{Source, load};
 /// database `pgweir`.
 #[derive(Parser)]
 #[command(
+    name = "pgweir",
     version,
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true

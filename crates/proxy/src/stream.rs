@@ -205,6 +205,23 @@ impl Stream {
         }
     }
 
+    /// Waits until the other side has closed, whatever it has sent before that.
+    pub async fn hung_up(&self) {
+        const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
+        loop {
+            let ready = match self.socket_ref() {
+                Socket::Tcp(stream) => stream.ready(Interest::READABLE).await,
+                Socket::Unix(stream) => stream.ready(Interest::READABLE).await,
+                _ => return,
+            };
+            if ready.is_ok_and(|ready| ready.is_read_closed()) {
+                return;
+            }
+            // There is something to read: nothing tells when the end comes behind it.
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Waits for the first byte and says, without taking it, whether it begins a TLS handshake.
     pub async fn starts_with_handshake(&self) -> bool {
         const HANDSHAKE: u8 = 0x16;

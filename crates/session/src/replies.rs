@@ -383,7 +383,8 @@ impl Server {
             (self.reset, self.astray) = (true, true);
             self.reset_all |= front.resets == Resets::All || command == b"DISCARD ALL";
             self.forget_unreported(front.resets, client.as_deref());
-            if matches!(front.resets, Resets::Startup(_) | Resets::Reported(_)) {
+            let is_one = matches!(front.resets, Resets::Startup(_) | Resets::Reported(_));
+            if is_one && !self.reset_ones.contains(&front.resets) {
                 self.reset_ones.push(front.resets);
             }
         }

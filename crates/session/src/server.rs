@@ -74,7 +74,7 @@ pub struct Server {
     pub(crate) reset_all: bool,
     /// Command tag of a BEGIN in statement mode that its client has not heard of.
     pub(crate) begin_held: Option<Box<[u8]>>,
-    /// Single parameters that were, since the last ReadyForQuery.
+    /// Single parameters that were, since the last ReadyForQuery; each once.
     pub(crate) reset_ones: Vec<Resets>,
     /// A RESET went through on this lease, so that the server's defaults may be in force in the
     /// place of the client's.

@@ -8,6 +8,7 @@ mod connect;
 mod console;
 mod deadlines;
 mod drivers;
+mod errors;
 mod failure;
 mod following;
 mod ini;

@@ -46,11 +46,12 @@ impl Frame {
         let text =
             |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
         ServerError {
+            fields: fields_of(&self.body),
             severity: text(fields.severity()),
             sqlstate: text(fields.sqlstate()),
             message: text(fields.message()),
-            detail: text(fields.field(b'D')),
-            hint: text(fields.field(b'H')),
+            detail: text(fields.field(b'D')).into(),
+            hint: text(fields.field(b'H')).into(),
         }
     }
 
@@ -73,6 +74,14 @@ impl std::fmt::Debug for Frame {
     }
 }
 
+/// The letters of the fields in an error or notice, in their order.
+fn fields_of(body: &[u8]) -> Box<str> {
+    let fields = body.split(|byte| *byte == 0);
+    fields
+        .filter_map(|field| field.first().map(|letter| char::from(*letter)))
+        .collect()
+}
+
 /// An error or a notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerError {
@@ -83,7 +92,9 @@ pub struct ServerError {
     /// What happened.
     pub message: String,
     /// May be empty.
-    pub detail: String,
+    pub detail: Box<str>,
     /// May be empty.
-    pub hint: String,
+    pub hint: Box<str>,
+    /// The letters of all fields that there are, in their order.
+    pub fields: Box<str>,
 }

@@ -52,5 +52,5 @@ pub use crate::value::size::Size;
 pub use crate::value::time::Millis;
 pub use crate::value::tls::{SslMode, TlsProtocols};
 pub use crate::value::words::{
-    AuthType, CheckQuery, LoadBalanceHosts, LogFormat, LogLevel, PoolMode, SocketMode,
+    AuthType, CheckQuery, ErrorStyle, LoadBalanceHosts, LogFormat, LogLevel, PoolMode, SocketMode,
 };

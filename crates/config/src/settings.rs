@@ -8,7 +8,9 @@ use crate::value::Raw;
 use crate::value::size::Size;
 use crate::value::time::Millis;
 use crate::value::tls::{SslMode, TlsProtocols};
-use crate::value::words::{AuthType, CheckQuery, LogFormat, LogLevel, PoolMode, SocketMode};
+use crate::value::words::{
+    AuthType, CheckQuery, ErrorStyle, LogFormat, LogLevel, PoolMode, SocketMode,
+};
 
 table! {
     /// What holds for the whole process. Names are PgBouncer's where it has the same thing.
@@ -136,6 +138,11 @@ table! {
         admin_users: Vec<String> = "" => AtOnce;
         /// Users who may look on the console.
         stats_users: Vec<String> = "" => AtOnce;
+
+        /// How errors look to clients that are pgweir's own, and not the server's. `postgresql`: each
+        /// with the SQLSTATE that fits, with DETAIL and HINT. `pgbouncer`: as there, nothing but
+        /// the text, and SQLSTATE 08P01 whatever the matter is.
+        error_style: ErrorStyle = "postgresql", ini "pgbouncer" => AtOnce;
 
         /// How much is logged.
         log_level: LogLevel = "info" => AtOnce;

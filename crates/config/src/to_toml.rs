@@ -12,7 +12,7 @@ use crate::model::Config;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::user::User;
-use crate::value::words::AuthType;
+use crate::value::words::{AuthType, ErrorStyle};
 
 const HEAD: &str = "\
 # Written by `pgweir convert`. What is not here is as config/reference.toml has it.
@@ -30,6 +30,10 @@ const REMARKS: &str = "\
 
 const AUTH: &str = "\
 # \"scram-sha-256\" is safer, and can be used unless auth_file has MD5 hashes in it.
+";
+
+const STYLE: &str = "\
+# \"postgresql\" says more, unless a program looks for SQLSTATE 08P01.
 ";
 
 const RELATIVE: &str = "\
@@ -88,6 +92,7 @@ impl File {
         };
         self.keys(settings, &Settings::default(), |key| match key {
             "auth_type" if settings.auth_type != AuthType::ScramSha256 => Some(AUTH),
+            "error_style" if settings.error_style != ErrorStyle::Postgresql => Some(STYLE),
             key if is_relative(key) => Some(RELATIVE),
             _ => None,
         });

@@ -24,9 +24,13 @@ use crate::lease::Leased;
 use crate::passthrough::Passthrough;
 use crate::place::Peer;
 use crate::relay::Relay;
-use crate::report::Report;
+use crate::report::{self, Report};
+use crate::shared::Open;
 use crate::stream::Stream;
 use crate::worker::Worker;
+
+/// Longest name of a database in PostgreSQL, in bytes.
+const NAME_LEN_MAX: usize = 63;
 
 /// A client that may go on.
 pub enum Ready {
@@ -130,6 +134,9 @@ pub async fn run(
     if is_console {
         return console(worker, client, conversation, &wish).await;
     }
+    if *worker.shared.open.borrow() != Open::Everything {
+        return conversation.refuse(Report::new("57P03", "pooler is shutting down"));
+    }
     // Before anything is asked or answered: those who never log in count, too.
     let count = worker.shared.connections().saturating_sub(1);
     let limit = worker.shared.config.load().settings.max_client_conn;
@@ -157,7 +164,9 @@ fn seat(worker: &Worker, conversation: Conversation, wish: &Wish) -> Outcome<(Co
         None => Kind::Normal,
     };
     let Some(pool) = worker.shared.pool(&wish.database, &wish.user, kind) else {
-        let text = format!("no such database: {}", wish.database);
+        // As much of it as a name may have in PostgreSQL.
+        let name = report::cut(&wish.database, NAME_LEN_MAX);
+        let text = format!("no such database: {name}");
         return conversation.refuse(Report::new("3D000", text));
     };
     let config = worker.shared.config.load();
@@ -283,15 +292,18 @@ async fn startup(
             match startup::packet_len(&conversation.buffer) {
                 Ok(Some(len)) if conversation.buffer.len() >= len => break len,
                 Ok(_) => conversation = conversation.read().await?,
-                Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
+                Err(error) => {
+                    let report = Report::bad_packet(&error, &conversation.buffer);
+                    return conversation.refuse(report);
+                }
             }
         };
         let packet: Vec<u8> = conversation.buffer.drain(..len).collect();
-        let packet = match startup::packet(&packet) {
-            Ok(packet) => packet,
-            Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
+        let read = match startup::packet(&packet) {
+            Ok(read) => read,
+            Err(error) => return conversation.refuse(Report::bad_packet(&error, &packet)),
         };
-        match packet {
+        match read {
             Packet::Cancel(cancel) => {
                 cancel::handle(worker, cancel.pid, cancel.key).await;
                 return Err(Failure::Silent("cancel request"));
@@ -303,7 +315,7 @@ async fn startup(
                     let text = "received unencrypted data after SSL request";
                     return conversation.refuse(Report::new("08P01", text));
                 }
-                let agreed = matches!(packet, Packet::SslRequest)
+                let agreed = matches!(read, Packet::SslRequest)
                     && offers_tls
                     && !conversation.stream.is_tls();
                 conversation.send(if agreed { b"S" } else { b"N" }).await?;

@@ -135,6 +135,8 @@ pub enum Kill {
     ClientIdle,
     /// `query_timeout`.
     Query,
+    /// The same, for a query that still waits for a server connection.
+    QueryInQueue,
     /// `transaction_timeout`.
     Transaction,
     /// `idle_transaction_timeout`.

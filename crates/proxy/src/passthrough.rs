@@ -66,8 +66,8 @@ impl Passthrough {
             Err(error) => {
                 let report = match &error {
                     // The server's own words: replication users need them.
-                    crate::connect::Error::Refused { message, .. } => {
-                        Report::new("08004", message.clone())
+                    crate::connect::Error::Refused { sqlstate, message } => {
+                        Report::of_server(sqlstate.clone(), message.clone())
                     }
                     other => Report::new("08006", other.to_string()),
                 };
@@ -82,7 +82,8 @@ impl Passthrough {
     async fn refuse(&mut self, worker: &Rc<Worker>, report: &Report) -> &'static str {
         crate::report::pooler_error(&worker.shared, &self.client, report);
         // Gone in any case.
-        let _ = self.stream.write_all(&report.fatal()).await;
+        let style = worker.shared.config.load().settings.error_style;
+        let _ = self.stream.write_all(&report.fatal(style)).await;
         "no server connection"
     }
 

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use pgweir_config::ErrorStyle;
 use pgweir_session::Refusal;
 use pgweir_wire::encode::{self, ErrorFields};
+use pgweir_wire::startup;
 
 use crate::admission::Full;
 use crate::client::ClientShared;
@@ -23,10 +25,19 @@ pub struct Report {
     /// What happened.
     pub message: String,
     /// The figures.
-    pub detail: Option<String>,
+    pub detail: Option<Box<str>>,
     /// What to change.
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
+    /// PgBouncer's text, where ours says more.
+    plain: Option<Box<str>>,
+    /// Whether it is the server's, whose SQLSTATE is handed on in any style.
+    is_servers: bool,
 }
+
+/// What PgBouncer's own errors all have.
+const PLAIN_SQLSTATE: &str = "08P01";
+/// Longest text of one, in bytes.
+const PLAIN_LEN_MAX: usize = 127;
 
 impl Report {
     /// An error without detail and hint.
@@ -36,36 +47,63 @@ impl Report {
             message: message.into(),
             detail: None,
             hint: None,
+            plain: None,
+            is_servers: false,
         }
+    }
+
+    /// An error that a server has made.
+    pub fn of_server(sqlstate: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self {
+            is_servers: true,
+            ..Self::new(sqlstate, message)
+        }
+    }
+
+    /// The same with PgBouncer's text, which is shorter.
+    #[must_use]
+    pub fn plain(mut self, text: impl Into<Box<str>>) -> Self {
+        self.plain = Some(text.into());
+        self
     }
 
     /// The same with figures.
     #[must_use]
-    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+    pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
     /// The same with advice.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// As an ErrorResponse that ends the connection.
-    pub fn fatal(&self) -> Vec<u8> {
+    pub fn fatal(&self, style: ErrorStyle) -> Vec<u8> {
         let mut out = Vec::new();
-        encode::error(
-            &ErrorFields {
-                severity: "FATAL",
-                sqlstate: &self.sqlstate,
-                message: &self.message,
-                detail: self.detail.as_deref(),
-                hint: self.hint.as_deref(),
-            },
-            &mut out,
-        );
+        match style {
+            ErrorStyle::Postgresql => encode::error(
+                &ErrorFields {
+                    severity: "FATAL",
+                    sqlstate: &self.sqlstate,
+                    message: &self.message,
+                    detail: self.detail.as_deref(),
+                    hint: self.hint.as_deref(),
+                },
+                &mut out,
+            ),
+            ErrorStyle::Pgbouncer => {
+                let (sqlstate, len) = match self.is_servers {
+                    true => (&*self.sqlstate, self.message.len()),
+                    false => (PLAIN_SQLSTATE, PLAIN_LEN_MAX),
+                };
+                let text = self.plain.as_deref().unwrap_or(&self.message);
+                encode::plain_error("FATAL", sqlstate, cut(text, len), &mut out);
+            }
+        }
         out
     }
 
@@ -75,7 +113,28 @@ impl Report {
             Refusal::StatementTooLong { .. } => Self::new("54000", refusal.to_string())
                 .hint("Raise max_statement_size, or prepare large statements without a name."),
             Refusal::TooManyNames(_) => Self::new("53400", refusal.to_string()),
-            Refusal::Tag(_) | Refusal::Malformed(_) => Self::new("08P01", refusal.to_string()),
+            Refusal::Tag(_) => Self::new("08P01", refusal.to_string()).plain("unknown pkt"),
+            Refusal::Malformed(_) => Self::new("08P01", refusal.to_string()),
+        }
+    }
+
+    /// A packet at the start of a connection that cannot be read.
+    pub fn bad_packet(error: &pgweir_wire::Error, packet: &[u8]) -> Self {
+        use pgweir_wire::Error;
+        let report = match error {
+            Error::Version { .. } => Self::new("0A000", error.to_string()),
+            _ => Self::new("08P01", error.to_string()),
+        };
+        match error {
+            Error::PacketLayout { .. } => report,
+            Error::Version { version } if version >> 16 == 2 => {
+                report.plain("old V2 protocol not supported")
+            }
+            _ => {
+                let header = packet.iter().take(startup::PACKET_LEN_MIN);
+                let header: String = header.map(|byte| format!("{byte:02x}")).collect();
+                report.plain(format!("bad packet header: '{header}'"))
+            }
         }
     }
 
@@ -86,6 +145,10 @@ impl Report {
             Kill::DatabaseRemoved => Self::new("57P01", "database removed"),
             Kill::ClientIdle => Self::new("57P05", "client_idle_timeout"),
             Kill::Query => Self::new("57014", "query timeout"),
+            // PgBouncer's names of the two differ by that line.
+            Kill::QueryInQueue => Self::new("57014", "query_timeout")
+                .detail("No server connection became free before the query's time was over.")
+                .hint("Raise query_timeout, or default_pool_size."),
             Kill::Transaction => Self::new("25P04", "transaction timeout"),
             Kill::IdleTransaction => Self::new("25P03", "idle transaction timeout"),
             Kill::Shutdown => Self::new("57P01", "server shutting down"),
@@ -128,10 +191,10 @@ impl Report {
                     ),
                 )
             }
-            Why::LoginRefused { cause } => {
-                let (sqlstate, message) = of_cause(cause);
-                Self::new(sqlstate.unwrap_or("08004").to_owned(), message)
-            }
+            Why::LoginRefused { cause } => match of_cause(cause) {
+                (Some(sqlstate), message) => Self::of_server(sqlstate.to_owned(), message),
+                (None, message) => Self::new("08004", message),
+            },
             Why::Disabled { database } => {
                 Self::new("57P03", format!("database \"{database}\" is disabled"))
             }
@@ -139,6 +202,15 @@ impl Report {
             Why::ShuttingDown => Self::new("57P01", "server shutting down"),
         }
     }
+}
+
+/// As much of a text as so many bytes hold, in whole characters.
+pub fn cut(text: &str, len: usize) -> &str {
+    let mut end = len.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// What the matter was, and what can be done about it.
@@ -276,4 +348,81 @@ pub fn connect_failed(
     error: &impl std::fmt::Display,
 ) {
     tracing::warn!(%database, %user, host, "server login failed: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use pgweir_wire::backend::Fields;
+
+    use super::*;
+
+    /// SQLSTATE and text, of an ErrorResponse.
+    fn said(report: &Report, style: ErrorStyle) -> (String, String) {
+        let frame = report.fatal(style);
+        let fields = Fields::new(&frame[pgweir_wire::HEADER_LEN..]);
+        let text =
+            |field: Option<&[u8]>| String::from_utf8_lossy(field.unwrap_or_default()).into_owned();
+        (text(fields.sqlstate()), text(fields.message()))
+    }
+
+    fn check(report: &Report, sqlstate: &str, plain: (&str, &str)) {
+        let (state, _) = said(report, ErrorStyle::Postgresql);
+        assert_eq!(state, sqlstate, "{report}");
+        let (state, text) = said(report, ErrorStyle::Pgbouncer);
+        assert_eq!((&*state, &*text), plain, "{report}");
+    }
+
+    #[test]
+    fn what_cannot_be_provoked_at_will() {
+        use pgweir_pool::Refusal as Why;
+        let cause = |cause: &str| cause.into();
+        check(
+            &Report::no_server(&Why::LoginFailing {
+                cause: cause("connect timeout"),
+            }),
+            "08006",
+            (
+                "08P01",
+                "server login has been failing, cached error: connect timeout (server_login_retry)",
+            ),
+        );
+        check(
+            &Report::no_server(&Why::LoginRefused {
+                cause: cause("28000 role \"x\" is not permitted to log in"),
+            }),
+            "28000",
+            ("28000", "role \"x\" is not permitted to log in"),
+        );
+        check(
+            &Report::no_server(&Why::LoginRefused {
+                cause: cause("server refused TLS"),
+            }),
+            "08004",
+            ("08P01", "server refused TLS"),
+        );
+        check(
+            &Report::no_server(&Why::Removed),
+            "57P01",
+            ("08P01", "database removed"),
+        );
+        check(
+            &Report::no_server(&Why::ShuttingDown),
+            "57P01",
+            ("08P01", "server shutting down"),
+        );
+        check(
+            &Report::kill(Kill::Shutdown),
+            "57P01",
+            ("08P01", "server shutting down"),
+        );
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        let report = Report::new("XX000", format!("x{}", "ü".repeat(100)));
+        let (_, text) = said(&report, ErrorStyle::Pgbouncer);
+        assert_eq!(text.len(), PLAIN_LEN_MAX);
+        let (_, text) = said(&report, ErrorStyle::Postgresql);
+        assert_eq!(text.len(), 201);
+    }
 }

@@ -94,7 +94,7 @@ async fn log_in(entry: Entry, stream: Stream) -> Option<(Entry, Box<Ready>)> {
         }
         Ok(Err(login::Failure::Told(mut stream, told))) => {
             report::pooler_error(&entry.worker.shared, &entry.client, &told);
-            say(&mut stream, &told.fatal()).await;
+            say(&mut stream, &fatal(&entry.worker, &told)).await;
             report::client_closed(&entry.worker.shared, &entry.client, &told.message);
             None
         }
@@ -155,7 +155,7 @@ async fn end(entry: Entry, relay: Box<Relay>, ended: End) {
             Told::Report(told) => {
                 report::pooler_error(&worker.shared, &entry.client, &told);
                 if writable {
-                    say(&mut stream, &told.fatal()).await;
+                    say(&mut stream, &fatal(worker, &told)).await;
                 }
                 report::client_closed(&worker.shared, &entry.client, &told.message);
                 return;
@@ -219,6 +219,11 @@ fn judge(end: End) -> (Option<Told>, &'static str, bool) {
             )
         }
     }
+}
+
+/// As the configuration wants its errors to look.
+fn fatal(worker: &Worker, told: &Report) -> Vec<u8> {
+    told.fatal(worker.shared.config.load().settings.error_style)
 }
 
 async fn say(stream: &mut Stream, message: &[u8]) {

@@ -48,7 +48,11 @@ pub fn sweep(worker: &Rc<Worker>, autodb: &mut Autodb) {
             }
             ClientState::Active | ClientState::Waiting => {
                 let time = now.saturating_duration_since(client.request_time.get());
-                over(config.query_timeout(&login.user), time).then_some(Kill::Query)
+                let kill = match client.state.get() {
+                    ClientState::Waiting => Kill::QueryInQueue,
+                    _ => Kill::Query,
+                };
+                over(config.query_timeout(&login.user), time).then_some(kill)
             }
         };
         let transaction = client

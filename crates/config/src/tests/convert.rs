@@ -271,6 +271,8 @@ max_packet_size = "64kB"
 auth_type = "md5"
 # From the directory in which pgweir is started.
 auth_file = "userlist.txt"
+# "postgresql" says more, unless a program looks for SQLSTATE 08P01.
+error_style = "pgbouncer"
 log_stats = false
 
 [databases.local]

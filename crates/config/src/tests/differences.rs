@@ -141,6 +141,7 @@ fn change<T: Table>(section: &mut T, key: &crate::table::Key<T>) {
         "require",
         "round-robin",
         "statement",
+        "pgbouncer",
     ];
     let versions = ["tlsv1.3", "db:7", "1MB"];
     for word in words.into_iter().chain(versions) {

@@ -10,8 +10,8 @@ use crate::settings::Settings;
 use crate::table::{Applies, Table};
 use crate::value::{Raw, Value};
 use crate::{
-    AuthType, CheckQuery, Config, Host, LogFormat, LogLevel, Millis, PoolMode, Size, SocketMode,
-    SslMode, TlsProtocols,
+    AuthType, CheckQuery, Config, ErrorStyle, Host, LogFormat, LogLevel, Millis, PoolMode, Size,
+    SocketMode, SslMode, TlsProtocols,
 };
 
 fn check<T: Value + std::fmt::Debug>(text: &str, expected: T) {
@@ -245,6 +245,12 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
         "pool_mode" => words(&PoolMode::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
         "server_tls_sslmode" => words(&SslMode::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
         "auth_type" => words(&AuthType::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
+        "error_style" => words(
+            &ErrorStyle::ALL
+                .iter()
+                .map(|w| w.as_str())
+                .collect::<Vec<_>>(),
+        ),
         "log_level" => words(&LogLevel::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
         "log_format" => words(
             &LogFormat::ALL

@@ -92,6 +92,16 @@ words! {
 }
 
 words! {
+    /// How errors look that the pooler makes itself.
+    pub enum ErrorStyle, "one of postgresql, pgbouncer" {
+        /// With the SQLSTATE that says what is the matter, with DETAIL and HINT.
+        Postgresql = "postgresql",
+        /// Severity, SQLSTATE 08P01 and text, no more.
+        Pgbouncer = "pgbouncer",
+    }
+}
+
+words! {
     /// How much is logged: this level and those above it.
     pub enum LogLevel, "one of error, warn, info, debug, trace" {
         /// What needs somebody's attention.

@@ -99,10 +99,10 @@ async fn exchange(
             }
             Err(error) => {
                 tracing::info!(user = %wish.user, %error, "authentication failed");
-                let text = if sasl {
-                    "SASL authentication failed"
-                } else {
-                    "password authentication failed"
+                let text = match error {
+                    pgweir_auth::Error::EmptyPassword => "empty password returned by client",
+                    _ if sasl => "SASL authentication failed",
+                    _ => "password authentication failed",
                 };
                 return conversation.refuse(Report::new("28P01", text));
             }

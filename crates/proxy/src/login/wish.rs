@@ -5,6 +5,10 @@ use pgweir_wire::startup::{self, Startup};
 
 use crate::report::Report;
 
+/// What PgBouncer says to `options` that it does not understand.
+const BAD_OPTIONS: &str = "unsupported options startup parameter: only '-c config=val' and \
+                           '--config=val' are allowed";
+
 /// What a startup packet asks for.
 pub(super) struct Wish {
     pub(super) version: u32,
@@ -45,7 +49,7 @@ pub(super) fn wish(startup: &Startup<'_>, ignored: &[String]) -> Result<Wish, Re
             }
             b"options" => {
                 let options = startup::options(value)
-                    .map_err(|error| Report::new("08P01", error.to_string()))?;
+                    .map_err(|error| Report::new("08P01", error.to_string()).plain(BAD_OPTIONS))?;
                 pairs.extend(options);
                 wish.parameters.push((name.to_vec(), value.to_vec()));
             }

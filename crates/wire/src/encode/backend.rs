@@ -130,6 +130,14 @@ pub fn error(fields: &ErrorFields<'_>, out: &mut Vec<u8>) {
     by_pgwire(&ErrorResponse::new(fields.fields()), out);
 }
 
+/// Writes ErrorResponse with severity, SQLSTATE and text alone, as servers did before they sent
+/// the severity twice.
+pub fn plain_error(severity: &str, sqlstate: &str, message: &str, out: &mut Vec<u8>) {
+    let fields = [(b'S', severity), (b'C', sqlstate), (b'M', message)];
+    let fields = fields.map(|(code, text)| (code, owned(text)));
+    by_pgwire(&ErrorResponse::new(fields.into()), out);
+}
+
 /// Writes NoticeResponse.
 pub fn notice(fields: &ErrorFields<'_>, out: &mut Vec<u8>) {
     by_pgwire(&NoticeResponse::new(fields.fields()), out);

@@ -14,7 +14,8 @@ use crate::value::Raw;
 const OPTIONS: &str = include_str!("../pgbouncer-options.txt");
 
 /// Keys of ours that PgBouncer does not have.
-const OURS: [&str; 5] = [
+const OURS: [&str; 6] = [
+    "error_style",
     "log_format",
     "log_level",
     "max_statement_size",

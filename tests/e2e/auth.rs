@@ -1,5 +1,7 @@
 //! Who gets in, and how pgweir itself gets in.
 
+mod query;
+
 use std::fs;
 
 use pgweir_tests::{Cluster, Config, Major, Pooler, ServerError, Target, Wire, cases, eventually};

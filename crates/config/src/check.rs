@@ -49,6 +49,7 @@ pub(crate) fn check(config: &Config) -> Vec<Wrong> {
     check_sockets(&config.settings, &mut settings);
     check_sizes(&config.settings, &mut settings);
     check_tls(&config.settings, &mut settings);
+    check_auth(&config.settings, &mut settings);
     for (name, database) in &config.databases {
         check_database(name, database, &config.settings, &mut |keys, message| {
             wrong.push(Wrong {
@@ -105,6 +106,21 @@ fn check_sizes(settings: &Settings, report: Report<'_>) {
     }
 }
 
+fn check_auth(settings: &Settings, report: Report<'_>) {
+    check_auth_dbname(settings.auth_dbname.as_deref(), report);
+    if settings.auth_query.is_empty() {
+        report(&["auth_query"], "is empty".to_owned());
+    }
+}
+
+/// Secrets are asked of servers.
+fn check_auth_dbname(name: Option<&str>, report: Report<'_>) {
+    if let Some(name) = name.filter(|name| CONSOLE.contains(name)) {
+        let message = format!("database \"{name}\" is the console, which knows no secrets");
+        report(&["auth_dbname"], message);
+    }
+}
+
 fn check_tls(settings: &Settings, report: Report<'_>) {
     let mode = settings.client_tls_sslmode;
     if mode != SslMode::Disable {
@@ -140,6 +156,10 @@ fn check_verify_ca(mode: Option<SslMode>, settings: &Settings, report: Report<'_
 
 fn check_database(name: &str, database: &Database, settings: &Settings, report: Report<'_>) {
     check_verify_ca(database.server_tls_sslmode, settings, report);
+    check_auth_dbname(database.auth_dbname.as_deref(), report);
+    if database.auth_query.as_deref().is_some_and(str::is_empty) {
+        report(&["auth_query"], "is empty".to_owned());
+    }
     if CONSOLE.contains(&name) {
         report(&[], format!("database name \"{name}\" is reserved"));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::host::Host;
 use crate::secret::Secret;
 use crate::table::table;
+use crate::value::name::Name;
 use crate::value::tls::SslMode;
 use crate::value::words::{LoadBalanceHosts, PoolMode};
 
@@ -25,8 +26,14 @@ table! {
         /// Every client uses the server as this user. Not given: as who it is.
         user: Option<String> as "\"shop_app\"" => Reconnect;
         /// The password of `user` for the server. Not given: the one of the user's section or
-        /// `auth_file`.
+        /// `auth_file`, never one that `auth_query` found.
         password: Option<Secret> as "\"secret\"" => AtOnce;
+        /// Instead of the general `auth_user`.
+        auth_user: Option<Name> as "\"pooler\"" => AtOnce;
+        /// Instead of the general `auth_query`.
+        auth_query: Option<String> as "\"SELECT name, secret FROM pooler.secret_of($1)\"" => AtOnce;
+        /// Instead of the general `auth_dbname`.
+        auth_dbname: Option<Name> as "\"postgres\"" => AtOnce;
         /// Instead of `pool_mode`.
         pool_mode: Option<PoolMode> as "\"session\"" => AtOnce;
         /// Instead of `default_pool_size`.

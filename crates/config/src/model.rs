@@ -35,7 +35,35 @@ pub struct ShownSetting {
     pub changeable: bool,
 }
 
+/// Where the secret of a user is asked for whom no file has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthQuery<'a> {
+    /// In which database, by the name that clients use.
+    pub database: &'a str,
+    /// As whom.
+    pub user: &'a str,
+    /// The query; its parameter is the user's name.
+    pub query: &'a str,
+}
+
 impl Config {
+    /// Where secrets are asked for when a client wants `database`; `None` if they are not.
+    pub fn auth_query<'a>(&'a self, database: &'a str) -> Option<AuthQuery<'a>> {
+        let entry = self.database(database).map(|entry| entry.database);
+        let settings = &self.settings;
+        let user = entry.and_then(|it| it.auth_user.as_deref());
+        let elsewhere = entry.and_then(|it| it.auth_dbname.as_deref());
+        let query = entry.and_then(|it| it.auth_query.as_deref());
+        Some(AuthQuery {
+            user: user.or(settings.auth_user.as_deref())?,
+            database: elsewhere
+                .or(settings.auth_dbname.as_deref())
+                // In a database that does not exist there is nobody to ask.
+                .or(entry.map(|_| database))?,
+            query: query.unwrap_or(&settings.auth_query),
+        })
+    }
+
     /// The database a client asked for by this name, if there is one; `*` serves every other name.
     pub fn database<'a>(&'a self, name: &'a str) -> Option<DatabaseRef<'a>> {
         let database = self

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::table::{Table, table};
 use crate::value::Raw;
+use crate::value::name::Name;
 use crate::value::size::Size;
 use crate::value::time::Millis;
 use crate::value::tls::{SslMode, TlsProtocols};
@@ -134,6 +135,15 @@ table! {
         auth_type: AuthType = "scram-sha-256", ini "md5" => AtOnce;
         /// File of users and secrets, in lines of `"user" "secret"`.
         auth_file: Option<PathBuf> as "\"/etc/pgweir/userlist.txt\"" => AtOnce;
+        /// Who asks the server for the secrets of users that no file has, with `auth_query`. Not given:
+        /// nobody does.
+        auth_user: Option<Name> as "\"pooler\"" => AtOnce;
+        /// What it asks: `$1` is the user who logs in, and the answer a row of the user's name and
+        /// secret. A secret that is NULL lets nobody in with a password.
+        auth_query: String = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE rolname=$1 AND rolcanlogin" => AtOnce;
+        /// The database, of those in this configuration, in which it asks. Not given: the one that the
+        /// client wants.
+        auth_dbname: Option<Name> as "\"postgres\"" => AtOnce;
         /// Users who may do everything on the console.
         admin_users: Vec<String> = "" => AtOnce;
         /// Users who may look on the console.

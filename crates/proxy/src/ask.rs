@@ -29,6 +29,14 @@ pub async fn ask(worker: &Rc<Worker>, conn: &mut ServerConn, query: &[u8]) -> io
 /// # Errors
 /// When the connection fails.
 pub async fn send(conn: &mut ServerConn, batch: &Batch) -> io::Result<()> {
+    send_with(conn, batch, &[]).await
+}
+
+/// The same for a batch that names parts of `input`.
+///
+/// # Errors
+/// When the connection fails.
+pub async fn send_with(conn: &mut ServerConn, batch: &Batch, input: &[u8]) -> io::Result<()> {
     poll_fn(|cx| {
         if conn.backlog.is_empty() {
             return Poll::Ready(Ok(()));
@@ -40,7 +48,7 @@ pub async fn send(conn: &mut ServerConn, batch: &Batch) -> io::Result<()> {
         }
     })
     .await?;
-    for slice in batch.slices(&[]) {
+    for slice in batch.slices(input) {
         conn.stream.write_all(slice).await?;
     }
     Ok(())

@@ -181,9 +181,14 @@ struct Target {
 fn target(worker: &Worker, database: &Arc<str>, user: &Arc<str>) -> Result<Target, Error> {
     let config = worker.shared.config.load();
     let entry = config.database(database).ok_or(Error::Removed)?;
-    let password = match &entry.password {
-        Some(secret) => Some(Arc::new(secret.clone())),
-        None => worker.shared.users.load().get(&**user).cloned(),
+    let password = match (&entry.password, &entry.user) {
+        // It is the password of that user: who asks for secrets is another.
+        (Some(secret), Some(owner)) if **owner == **user => Some(Arc::new(secret.clone())),
+        (_, owner) => {
+            let known = worker.shared.users.load().get(&**user).cloned();
+            let found = || worker.shared.found.secret(database, user);
+            known.or_else(|| owner.is_none().then(found).flatten())
+        }
     };
     Ok(Target {
         database: Arc::clone(database),

@@ -21,8 +21,23 @@ pub async fn first_server(
     pool: &mut PoolId,
     deadline: Instant,
 ) -> Result<Box<Leased>, Report> {
-    let granted =
-        tokio::time::timeout_at(deadline, granted(worker, client, pool, Kind::Normal)).await;
+    let successor = || successor(worker, client, Kind::Normal);
+    first_server_of(worker, client, pool, successor, deadline).await
+}
+
+/// The same for a pool that need not be the client's own: `successor` says which one has taken its
+/// place.
+///
+/// # Errors
+/// When there is none to be had before the deadline.
+pub async fn first_server_of(
+    worker: &Rc<Worker>,
+    client: &Rc<ClientShared>,
+    pool: &mut PoolId,
+    successor: impl Fn() -> Option<PoolId>,
+    deadline: Instant,
+) -> Result<Box<Leased>, Report> {
+    let granted = tokio::time::timeout_at(deadline, granted(worker, client, pool, successor)).await;
     let down = || Report::new("08006", "client_login_timeout (server down)");
     match granted.map_err(|_| down())?? {
         Grant::Lease(leased) => Ok(leased),
@@ -42,7 +57,8 @@ pub async fn slot(
     client: &Rc<ClientShared>,
     pool: &mut PoolId,
 ) -> Result<Guard, Report> {
-    match granted(worker, client, pool, Kind::Dedicated).await? {
+    let successor = || successor(worker, client, Kind::Dedicated);
+    match granted(worker, client, pool, successor).await? {
         Grant::Slot(guard) => Ok(guard),
         _ => Err(Report::new(
             "XX000",
@@ -51,11 +67,17 @@ pub async fn slot(
     }
 }
 
+/// The pool that has taken the place of the client's own.
+fn successor(worker: &Worker, client: &ClientShared, kind: Kind) -> Option<PoolId> {
+    let login = client.login.borrow().clone()?;
+    worker.shared.pool(&login.database, &login.user, kind)
+}
+
 async fn granted(
     worker: &Rc<Worker>,
     client: &Rc<ClientShared>,
     pool: &mut PoolId,
-    kind: Kind,
+    successor: impl Fn() -> Option<PoolId>,
 ) -> Result<Grant, Report> {
     let mut ask = true;
     std::future::poll_fn(|cx| {
@@ -70,7 +92,7 @@ async fn granted(
                 let now = std::time::Instant::now();
                 client.enter(ClientState::Waiting, now);
                 client.request_time.set(now);
-                match worker.take_or_move(pool, kind, client, now) {
+                match worker.take_or(pool, client, now, &successor) {
                     Taken::Lease(leased) => return Poll::Ready(Ok(Grant::Lease(leased))),
                     Taken::Refused(why) => return Poll::Ready(Err(Report::no_server(&why))),
                     Taken::Waiting => {}

@@ -26,6 +26,7 @@ pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod login;
+pub mod lookup;
 pub mod mail;
 pub mod passthrough;
 pub mod pidfile;

@@ -112,7 +112,12 @@ pub fn set_caps(config: &Config, key: &PoolKey, pools: &mut Pools) {
 /// The key of the pool that serves clients of this database and user.
 pub fn pool_key(config: &Config, database: &str, user: &str, kind: Kind) -> Option<PoolKey> {
     let entry = config.database(database)?;
-    let user = entry.pool_user(user);
+    key_as(config, database, entry.pool_user(user), kind)
+}
+
+/// The key of the pool of this very user, whoever the database's clients are on the server.
+pub fn key_as(config: &Config, database: &str, user: &str, kind: Kind) -> Option<PoolKey> {
+    let entry = config.database(database)?;
     Some(PoolKey {
         database: database.into(),
         user: user.into(),

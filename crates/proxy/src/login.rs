@@ -1,6 +1,7 @@
 //! From the first byte of a connection to its first ReadyForQuery.
 
 mod exchange;
+mod known;
 mod wish;
 
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use pgweir_wire::startup::{self, Packet};
 use tokio::time::Instant;
 
 use self::exchange::authenticate;
+use self::known::Known;
 use self::wish::{Wish, wish};
 use crate::admission::{Full, Seat};
 use crate::cancel;
@@ -122,16 +124,8 @@ pub async fn run(
         encode::negotiate_version(minor, &wish.unsupported, &mut out);
         conversation.send(&out).await?;
     }
-    let is_console = matches!(wish.database.as_str(), "pgbouncer" | "pgweir");
-    *client.login.borrow_mut() = Some(Rc::new(Login {
-        database: wish.database.as_str().into(),
-        user: wish.user.as_str().into(),
-        tls: conversation.stream.tls_description(),
-        replication: wish.replication.unwrap_or("none"),
-        application_name: wish.application_name.clone(),
-        console: is_console,
-    }));
-    if is_console {
+    introduce(client, &conversation, &wish);
+    if wish.is_for_console() {
         return console(worker, client, conversation, &wish).await;
     }
     if *worker.shared.open.borrow() != Open::Everything {
@@ -144,7 +138,15 @@ pub async fn run(
         let setting = "max_client_conn";
         return conversation.refuse(Report::full(&Full { setting, count }));
     }
-    let conversation = authenticate(worker, conversation, &wish).await?;
+    let known;
+    (conversation, known) = known::user(worker, client, conversation, &wish).await?;
+    if let Some(name) = known.name() {
+        // The query's word for the user: from now on the client is that one.
+        wish.user = name.to_owned();
+        introduce(client, &conversation, &wish);
+    }
+    let conversation = authenticate(worker, conversation, &wish, &known).await?;
+    known.keep(worker, &wish);
     let (mut conversation, seat) = seat(worker, conversation, &wish)?;
     if wish.replication.is_some() {
         conversation.send(&[]).await?;
@@ -154,6 +156,18 @@ pub async fn run(
         return Ok(Box::new(Ready::Replication(Box::new(passthrough))));
     }
     welcome(worker, client, conversation, &wish, seat).await
+}
+
+/// What others may know of the client from now on.
+fn introduce(client: &ClientShared, conversation: &Conversation, wish: &Wish) {
+    *client.login.borrow_mut() = Some(Rc::new(Login {
+        database: wish.database.as_str().into(),
+        user: wish.user.as_str().into(),
+        tls: conversation.stream.tls_description(),
+        replication: wish.replication.unwrap_or("none"),
+        application_name: wish.application_name.clone(),
+        console: wish.is_for_console(),
+    }));
 }
 
 /// A place for a client that has proved who it is. Only now: who may not log in learns nothing of
@@ -394,7 +408,9 @@ async fn console(
     let conversation = if is_owner {
         conversation
     } else {
-        authenticate(worker, conversation, wish).await?
+        // Users of the console are the operator's: no server is asked about them.
+        let known = Known::of_files(worker, wish);
+        authenticate(worker, conversation, wish, &known).await?
     };
     let mut conversation = conversation;
     let mut out = Vec::new();

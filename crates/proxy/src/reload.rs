@@ -155,6 +155,7 @@ fn remove(shared: &Shared, database: &str) {
         .pools
         .lock()
         .remove_database(database, Instant::now());
+    shared.found.forget_database(database);
     let database: Arc<str> = database.into();
     for worker in 0..shared.workers() {
         let (reply, _) = tokio::sync::oneshot::channel();

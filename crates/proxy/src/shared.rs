@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use pgweir_auth::ScramKeys;
 use pgweir_config::Config;
-use pgweir_pool::{Fatal, Kind, PoolId, Pools, Release, WorkerId};
+use pgweir_pool::{Fatal, Kind, PoolId, PoolKey, Pools, Release, WorkerId};
 use pgweir_route::Hosts;
 use pgweir_session::{Parameters, Statements};
 use tokio::sync::mpsc::error::SendError;
@@ -20,7 +20,7 @@ use crate::limits;
 use crate::mail::{Mail, Order};
 use crate::stats::{DatabaseStats, Stats, Totals};
 use crate::tls::Tls;
-use crate::users::{self, Users};
+use crate::users::{self, Found, Users};
 
 /// How much younger a waiter on the worker where a connection is given back may be than the
 /// oldest waiter of another worker and still be served first: moving a connection costs more.
@@ -57,6 +57,8 @@ pub struct Shared {
     pub welcome: Mutex<HashMap<PoolId, Arc<Parameters>>>,
     /// Keys learnt from clients' SCRAM logins, by user.
     pub scram_keys: Mutex<HashMap<String, ScramKeys>>,
+    /// Secrets that `auth_query` has found.
+    pub found: Found,
     /// Health of the hosts of each database.
     pub hosts: Mutex<HashMap<Arc<str>, Hosts>>,
     /// Counters by database.
@@ -100,6 +102,7 @@ impl Shared {
             process_secret,
             welcome: Mutex::default(),
             scram_keys: Mutex::default(),
+            found: Found::default(),
             hosts: Mutex::default(),
             stats: Mutex::default(),
             overall: Mutex::default(),
@@ -186,13 +189,24 @@ impl Shared {
     pub fn pool(&self, database: &str, user: &str, kind: Kind) -> Option<PoolId> {
         let config = self.config.load();
         let key = limits::pool_key(&config, database, user, kind)?;
+        Some(self.pool_of(&config, &key))
+    }
+
+    /// The pool of this very user, whoever the database's clients are on the server.
+    pub fn pool_as(&self, database: &str, user: &str) -> Option<PoolId> {
+        let config = self.config.load();
+        let key = limits::key_as(&config, database, user, Kind::Normal)?;
+        Some(self.pool_of(&config, &key))
+    }
+
+    fn pool_of(&self, config: &Config, key: &PoolKey) -> PoolId {
         let mut pools = self.pools.lock();
-        if let Some(pool) = pools.find(&key) {
-            return Some(pool);
+        if let Some(pool) = pools.find(key) {
+            return pool;
         }
-        let limits = limits::of_pool(&config, &key);
-        limits::set_caps(&config, &key, &mut pools);
-        Some(pools.pool(&key, &limits))
+        let limits = limits::of_pool(config, key);
+        limits::set_caps(config, key, &mut pools);
+        pools.pool(key, &limits)
     }
 
     /// Drops what is kept of a database, counters included, unless clients have come meanwhile.
@@ -205,6 +219,7 @@ impl Shared {
             self.welcome.lock().retain(|pool, _| there.contains(pool));
             self.hosts.lock().remove(database);
             self.stats.lock().remove(database);
+            self.found.forget_database(database);
         });
     }
 

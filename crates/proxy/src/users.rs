@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 use pgweir_auth::Secret;
 use pgweir_config::{Config, Mistake};
 
@@ -28,6 +29,40 @@ pub fn read(config: &Config, mistakes: &mut Vec<Mistake>) -> Users {
         }
     }
     users
+}
+
+/// Secrets that `auth_query` has found and whose owners have proved to be who they are: with them
+/// the server is logged in to.
+#[derive(Debug, Default)]
+pub struct Found(Mutex<HashMap<Arc<str>, OfDatabase>>);
+
+type OfDatabase = HashMap<Arc<str>, Arc<Secret>>;
+
+impl Found {
+    /// The secret of a user of a database.
+    pub fn secret(&self, database: &str, user: &str) -> Option<Arc<Secret>> {
+        self.0.lock().get(database)?.get(user).cloned()
+    }
+
+    /// The one to use for a secret that was found: the same that was found before, with what was
+    /// derived from it, or this one.
+    pub fn known(&self, database: &str, user: &str, secret: Secret) -> Arc<Secret> {
+        let before = self.secret(database, user);
+        let same = before.filter(|before| **before == secret);
+        same.unwrap_or_else(|| Arc::new(secret))
+    }
+
+    /// Its owner has logged in.
+    pub fn keep(&self, database: &str, user: &str, secret: Arc<Secret>) {
+        let mut all = self.0.lock();
+        let users = all.entry(database.into()).or_default();
+        users.insert(user.into(), secret);
+    }
+
+    /// A database is gone.
+    pub fn forget_database(&self, database: &str) {
+        self.0.lock().remove(database);
+    }
 }
 
 fn read_userlist(path: &Path) -> Result<Vec<(String, Secret)>, String> {

@@ -256,14 +256,25 @@ impl Worker {
         client: &ClientShared,
         now: Instant,
     ) -> Taken {
+        self.take_or(pool, client, now, || {
+            let login = client.login.borrow().clone()?;
+            self.shared.pool(&login.database, &login.user, kind)
+        })
+    }
+
+    /// The same, where `successor` says which one has taken its place.
+    pub fn take_or(
+        &self,
+        pool: &mut PoolId,
+        client: &ClientShared,
+        now: Instant,
+        successor: impl FnOnce() -> Option<PoolId>,
+    ) -> Taken {
         let taken = self.take(*pool, client, now);
         if !matches!(taken, Taken::Refused(Refusal::Removed)) {
             return taken;
         }
-        let login = client.login.borrow().clone();
-        let successor =
-            login.and_then(|login| self.shared.pool(&login.database, &login.user, kind));
-        let Some(successor) = successor else {
+        let Some(successor) = successor() else {
             return taken;
         };
         *pool = successor;

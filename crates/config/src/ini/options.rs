@@ -18,7 +18,6 @@ const fn not_yet(name: &'static str, why: &'static str, same: &'static [&'static
 }
 
 const NO_SYSLOG: &str = "nothing is sent to syslog";
-const NO_AUTH_QUERY: &str = "secrets come from auth_file";
 const NO_DNS_CACHE: &str = "a name is resolved whenever a connection is opened";
 const CIPHERS: &str = "ciphers are rustls's, which are all good";
 const KERNEL: &str = "the kernel's value holds";
@@ -53,9 +52,6 @@ pub(crate) const SETTINGS: &[NotYet] = &[
         "nobody is known by a certificate or a Unix socket",
         &[""],
     ),
-    not_yet("auth_user", NO_AUTH_QUERY, &[""]),
-    not_yet("auth_query", NO_AUTH_QUERY, &[]),
-    not_yet("auth_dbname", NO_AUTH_QUERY, &[""]),
     not_yet("auth_ldap_options", "LDAP is not asked", &[""]),
     not_yet("syslog", NO_SYSLOG, &["0"]),
     not_yet("syslog_ident", NO_SYSLOG, &["pgbouncer"]),
@@ -117,11 +113,7 @@ pub(crate) const SETTINGS: &[NotYet] = &[
 ];
 
 /// Of connection strings in `[databases]`.
-pub(crate) const DATABASE: &[NotYet] = &[
-    not_yet("auth_user", NO_AUTH_QUERY, &[]),
-    not_yet("auth_query", NO_AUTH_QUERY, &[]),
-    not_yet("auth_dbname", NO_AUTH_QUERY, &[]),
-];
+pub(crate) const DATABASE: &[NotYet] = &[];
 
 /// Of connection strings in `[users]`.
 pub(crate) const USER: &[NotYet] = &[];

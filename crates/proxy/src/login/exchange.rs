@@ -6,6 +6,7 @@ use pgweir_auth::{ChannelBinding, Exchange, Message, Method, Reply, Request, Sta
 use pgweir_config::AuthType;
 use pgweir_wire::{encode, frontend, header, tag};
 
+use super::known::Known;
 use super::wish::Wish;
 use super::{Conversation, Failure, Outcome};
 use crate::report::Report;
@@ -16,6 +17,7 @@ pub(super) async fn authenticate(
     worker: &Rc<Worker>,
     conversation: Conversation,
     wish: &Wish,
+    known: &Known,
 ) -> Outcome<Conversation> {
     let method = match worker.shared.config.load().settings.auth_type {
         AuthType::Trust => Method::Trust,
@@ -23,17 +25,10 @@ pub(super) async fn authenticate(
         AuthType::Md5 => Method::Md5,
         AuthType::ScramSha256 => Method::Scram,
     };
-    let secret = worker.shared.users.load().get(&wish.user).cloned();
-    // With trust, only users that are known to the configuration come in.
-    let config = worker.shared.config.load_full();
-    let forced = config
-        .database(&wish.database)
-        .is_some_and(|entry| entry.user.is_some());
-    let known = secret.is_some() || forced || config.users.contains_key(&wish.user);
-    if method == Method::Trust && !known {
+    if method == Method::Trust && !known.is_somebody() {
         return conversation.refuse(Report::new("28000", "\"trust\" authentication failed"));
     }
-    exchange(worker, conversation, wish, method, secret.as_deref()).await
+    exchange(worker, conversation, wish, method, known.secret()).await
 }
 
 async fn exchange(

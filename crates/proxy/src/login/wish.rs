@@ -22,6 +22,13 @@ pub(super) struct Wish {
     pub(super) unsupported: Vec<Vec<u8>>,
 }
 
+impl Wish {
+    /// Whether it is the console that the client wants.
+    pub(super) fn is_for_console(&self) -> bool {
+        matches!(self.database.as_str(), "pgbouncer" | "pgweir")
+    }
+}
+
 /// Reads a startup packet; parameters named in `ignored` are dropped.
 pub(super) fn wish(startup: &Startup<'_>, ignored: &[String]) -> Result<Wish, Report> {
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();

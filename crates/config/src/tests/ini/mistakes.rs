@@ -38,7 +38,7 @@ shop = host=db bar=1           ## databases.shop.bar: unrecognized connection pa
 jobs = host=db port=0          ## databases.jobs.port: expected a port from 1 to 65535, found 0
 mail = host=db pool_size=5x    ## databases.mail.pool_size: invalid value "5x" for parameter pool_size: expected a whole number from 0 to 4294967295
 news = host=db ; comment       ## databases.news: syntax error in connection string: expected key=value, in what begins with character 9
-logs = host=db auth_user=ann   ## databases.logs.auth_user: is not supported yet: secrets come from auth_file
+logs = host=db auth_usr=ann    ## databases.logs.auth_usr: unrecognized connection parameter: auth_usr (did you mean "auth_user"?)
 "####;
 
 /// The text without what it says about itself, and that.

@@ -1,5 +1,7 @@
 //! What operators do with psql in the database `pgweir`.
 
+mod config;
+
 use std::thread;
 use std::time::Duration;
 

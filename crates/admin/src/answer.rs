@@ -4,6 +4,7 @@ use pgweir_wire::encode;
 
 use crate::column::{Formats, row_description};
 use crate::command::Command;
+use crate::notice::Notice;
 use crate::show::{Show, help};
 use crate::snapshot::Snapshot;
 
@@ -37,8 +38,11 @@ pub fn rows(show: Show, snapshot: &Snapshot, formats: &Formats, out: &mut Vec<u8
     encode::command_complete("SHOW", out);
 }
 
-/// Writes the answer of a command that was performed, without ReadyForQuery.
-pub fn complete(command: &Command, out: &mut Vec<u8>) {
+/// Writes the answer of a command that was performed, and what it has to say, without ReadyForQuery.
+pub fn complete(command: &Command, notices: &[Notice], out: &mut Vec<u8>) {
+    for notice in notices {
+        notice.encode(out);
+    }
     if *command == Command::FakeSet {
         encode::notice(&help::notice_fields("SET ignored", None), out);
     }

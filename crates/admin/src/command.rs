@@ -1,6 +1,7 @@
 //! What an operator may ask for: text → [`Command`].
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::error::Error;
 use crate::show::fake::Fake;
@@ -195,5 +196,26 @@ impl Command {
             Self::Shutdown(_) => "SHUTDOWN",
             Self::FakeSet => "SET",
         })
+    }
+}
+
+/// As the log has it: who may read the log need not know what secrets were set.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pause(Some(name))
+            | Self::Resume(Some(name))
+            | Self::Disable(name)
+            | Self::Enable(name)
+            | Self::Reconnect(Some(name))
+            | Self::Kill(Some(name))
+            | Self::WaitClose(Some(name)) => write!(f, "{} '{name}'", self.tag()),
+            Self::KillClient(id) => write!(f, "{} {id}", self.tag()),
+            Self::Shutdown(Shutdown::WaitForServers) => f.write_str("SHUTDOWN WAIT_FOR_SERVERS"),
+            Self::Shutdown(Shutdown::WaitForClients) => f.write_str("SHUTDOWN WAIT_FOR_CLIENTS"),
+            // The options of LDAP have a password in them.
+            Self::Set { key, .. } if key.contains("ldap") => write!(f, "SET {key}=***"),
+            _ => f.write_str(&self.tag()),
+        }
     }
 }

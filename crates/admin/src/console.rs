@@ -14,6 +14,7 @@ use crate::bind::bind;
 use crate::column::Formats;
 use crate::command::{Command, Role, parse};
 use crate::error::Error;
+use crate::notice::Notice;
 use crate::portal::Portal;
 use crate::snapshot::Snapshot;
 use crate::{Show, answer, complete, describe, rows};
@@ -125,11 +126,11 @@ impl Console {
         }
     }
 
-    /// Answers a command that was performed, or was not.
+    /// Answers a command that was performed, with what is to be said about it, or was not.
     pub fn performed(
         &mut self,
         asked: Asked<Command>,
-        outcome: Result<(), Error>,
+        outcome: Result<Vec<Notice>, Error>,
         out: &mut Vec<u8>,
     ) {
         let is_simple = matches!(asked.how, How::Simple);
@@ -138,14 +139,14 @@ impl Console {
                 error.encode(out);
                 self.failed(is_simple, out);
             }
-            (Ok(()), How::Simple) => {
-                complete(&asked.question, out);
+            (Ok(notices), How::Simple) => {
+                complete(&asked.question, &notices, out);
                 self.ready(out);
             }
-            (Ok(()), How::Execute { portal, max_rows }) => {
+            (Ok(notices), How::Execute { portal, max_rows }) => {
                 if let Some(portal) = self.portals.get_mut(&portal) {
                     let mut result = Vec::new();
-                    complete(&asked.question, &mut result);
+                    complete(&asked.question, &notices, &mut result);
                     portal.run(result, max_rows, out);
                 }
             }
@@ -177,7 +178,7 @@ impl Console {
         match question {
             Command::Show(question) => Step::Show(Asked { question, how }),
             Command::FakeSet => {
-                self.performed(Asked { question, how }, Ok(()), out);
+                self.performed(Asked { question, how }, Ok(Vec::new()), out);
                 Step::Next
             }
             question => Step::Perform(Asked { question, how }),

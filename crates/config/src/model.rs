@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::database::{ANY, Database, DatabaseRef};
 use crate::host::{Host, PORT};
 use crate::settings::Settings;
-use crate::table::{Applies, Key, Table};
+use crate::table::{Applies, Table};
 use crate::user::User;
 use crate::value::tls::SslMode;
 use crate::value::words::PoolMode;
@@ -20,19 +20,6 @@ pub struct Config {
     pub databases: BTreeMap<String, Database>,
     /// What holds for single users.
     pub users: BTreeMap<String, User>,
-}
-
-/// One line of `SHOW CONFIG`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownSetting {
-    /// Name of the key.
-    pub key: &'static str,
-    /// The value in force, as `SET` takes it; `None` where there is none.
-    pub value: Option<String>,
-    /// The value it has when nobody says anything.
-    pub default: Option<String>,
-    /// Whether `SET` and a reload change it, or only a start.
-    pub changeable: bool,
 }
 
 /// Where the secret of a user is asked for whom no file has one.
@@ -197,20 +184,6 @@ impl Config {
             None,
             self.settings.client_idle_timeout,
         )
-    }
-
-    /// The settings as `SHOW CONFIG` lists them, in alphabetical order.
-    pub fn show(&self) -> Vec<ShownSetting> {
-        let defaults = Settings::default();
-        let show = |key: &Key<Settings>| ShownSetting {
-            key: key.name,
-            value: (key.text)(&self.settings),
-            default: (key.text)(&defaults),
-            changeable: key.applies != Applies::Restart,
-        };
-        let mut shown: Vec<ShownSetting> = Settings::KEYS.iter().map(show).collect();
-        shown.sort_unstable_by_key(|shown| shown.key);
-        shown
     }
 
     /// What is in force after `new` was loaded into a running process: all of `new` but the

@@ -53,6 +53,8 @@ pub(crate) struct Key<T: 'static> {
     pub(crate) assign: fn(&mut T, &Raw) -> Result<(), String>,
     /// The value as `SHOW CONFIG` prints it.
     pub(crate) text: fn(&T) -> Option<String>,
+    /// The value as PgBouncer's prints it.
+    pub(crate) ini: fn(&T) -> Option<String>,
     /// The value as it is written in TOML, secrets included; `None`: there is none.
     pub(crate) toml: fn(&T) -> Option<String>,
     pub(crate) same: fn(&T, &T) -> bool,
@@ -137,6 +139,7 @@ macro_rules! table {
                         Ok(())
                     },
                     text: |section| $crate::value::Value::to_text(&section.$field),
+                    ini: |section| $crate::value::Value::to_ini(&section.$field),
                     toml: |section| $crate::value::Value::to_toml(&section.$field),
                     same: |one, other| one.$field == other.$field,
                     copy: |to, from| to.$field.clone_from(&from.$field),

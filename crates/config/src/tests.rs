@@ -7,6 +7,7 @@ mod ini;
 mod mistakes;
 mod model;
 mod reference;
+mod show;
 mod url;
 mod values;
 

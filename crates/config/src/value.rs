@@ -89,6 +89,11 @@ pub(crate) trait Value: Sized + Clone + PartialEq {
     /// `None`: nothing to show, or nothing that may be shown.
     fn to_text(&self) -> Option<String>;
 
+    /// The value as PgBouncer's `SHOW CONFIG` prints it, where that is something else.
+    fn to_ini(&self) -> Option<String> {
+        self.to_text()
+    }
+
     /// The value as it is written in TOML, secrets included; `None`: there is none.
     fn to_toml(&self) -> Option<String> {
         self.to_text().map(|text| toml_text(&text))
@@ -139,6 +144,10 @@ impl<T: Value> Value for Option<T> {
 
     fn to_text(&self) -> Option<String> {
         self.as_ref().and_then(T::to_text)
+    }
+
+    fn to_ini(&self) -> Option<String> {
+        self.as_ref().and_then(T::to_ini)
     }
 
     fn to_toml(&self) -> Option<String> {

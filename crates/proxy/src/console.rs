@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use pgweir_admin::{Asked, Command, Error, FRAME_LEN_MAX, Role, Step};
+use pgweir_admin::{Asked, Command, Error, FRAME_LEN_MAX, Notice, Role, Step};
 use pgweir_pool::WorkerId;
 use pgweir_session::Counts;
 use pgweir_wire::{HEADER_LEN, header};
 use tokio::sync::oneshot;
 
 use crate::client::{ClientShared, ClientState};
-use crate::mail::{Kill, Mail, Order, Shutdown, Whom};
+use crate::mail::{Answer, Kill, Mail, Order, Shutdown, Whom};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -114,7 +114,7 @@ impl Console {
     /// Performs a command; says whether the connection ends with it.
     async fn perform(&mut self, asked: Asked<Command>, out: &mut Vec<u8>) -> bool {
         let command = asked.question().clone();
-        tracing::info!(client = self.client.id, "{command:?} command issued");
+        crate::report::command(&self.client, &command);
         if command == Command::Shutdown(pgweir_admin::Shutdown::Now) {
             // There is no answer: everything just ends.
             let _ = self
@@ -129,7 +129,29 @@ impl Console {
         false
     }
 
-    async fn carry_out(&mut self, command: Command) -> Result<(), Error> {
+    async fn carry_out(&mut self, command: Command) -> Result<Vec<Notice>, Error> {
+        match command {
+            Command::Reload => {
+                let (reply, wait) = oneshot::channel();
+                let failed = |detail| Error::ReloadFailed {
+                    detail: Some(detail),
+                };
+                self.order(Order::Reload(reply), wait).await.map_err(failed)
+            }
+            Command::Set { key, value } => {
+                let (reply, wait) = oneshot::channel();
+                let failed = |detail| Error::SetFailed {
+                    detail: Some(detail),
+                };
+                let order = Order::Set { key, value, reply };
+                self.order(order, wait).await.map_err(failed)
+            }
+            command => self.control(command).await.map(|()| Vec::new()),
+        }
+    }
+
+    /// Commands that have nothing to say.
+    async fn control(&mut self, command: Command) -> Result<(), Error> {
         let shared = Arc::clone(&self.worker.shared);
         match command {
             Command::Pause(database) => {
@@ -167,22 +189,6 @@ impl Console {
                 self.until(|pools| pools.refreshed(database.as_deref()))
                     .await
             }
-            Command::Reload => {
-                let (reply, wait) = oneshot::channel();
-                self.order(Order::Reload(reply), wait)
-                    .await
-                    .map_err(|detail| Error::ReloadFailed {
-                        detail: Some(detail),
-                    })
-            }
-            Command::Set { key, value } => {
-                let (reply, wait) = oneshot::channel();
-                self.order(Order::Set { key, value, reply }, wait)
-                    .await
-                    .map_err(|detail| Error::SetFailed {
-                        detail: Some(detail),
-                    })
-            }
             Command::Shutdown(how) => {
                 let how = match how {
                     pgweir_admin::Shutdown::Now => Shutdown::Now,
@@ -193,16 +199,12 @@ impl Console {
                 let _ = shared.orders.send(Order::Shutdown(how));
                 Ok(())
             }
-            // Answered without asking.
-            Command::Show(_) | Command::FakeSet => Ok(()),
+            // Answered without asking, or not here.
+            Command::Show(_) | Command::FakeSet | Command::Reload | Command::Set { .. } => Ok(()),
         }
     }
 
-    async fn order(
-        &self,
-        order: Order,
-        wait: oneshot::Receiver<Result<(), String>>,
-    ) -> Result<(), String> {
+    async fn order(&self, order: Order, wait: oneshot::Receiver<Answer>) -> Answer {
         let gone = || "the pooler is going down".to_owned();
         self.worker.shared.orders.send(order).map_err(|_| gone())?;
         wait.await.map_err(|_| gone())?

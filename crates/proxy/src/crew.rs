@@ -80,6 +80,7 @@ mod tests {
     use crate::shared::Shared;
     use crate::tls::Tls;
     use crate::users::Users;
+    use crate::written::Written;
 
     /// A permit that comes before or after the worker has stopped is answered all the same.
     #[tokio::test]
@@ -88,7 +89,15 @@ mod tests {
         let tls = Tls::load(&config.settings).expect("nothing to load");
         let (mail, mailbox) = mpsc::unbounded_channel();
         let (orders, _) = mpsc::unbounded_channel();
-        let shared = Shared::new(Arc::new(config), Users::default(), tls, vec![mail], orders);
+        let written = Written::nowhere();
+        let shared = Shared::new(
+            Arc::new(config),
+            Users::default(),
+            tls,
+            written,
+            vec![mail],
+            orders,
+        );
         let worker = Worker::new(WorkerId(0), Arc::clone(&shared));
         shared.mail(WorkerId(0), Mail::Stop);
         shared.mail(WorkerId(0), Mail::Open(permit(&shared, "before")));

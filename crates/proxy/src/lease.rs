@@ -120,6 +120,7 @@ mod tests {
     use super::*;
     use crate::tls::Tls;
     use crate::users::Users;
+    use crate::written::Written;
 
     #[test]
     fn x5_a_dropped_lease_comes_back_as_broken() {
@@ -127,7 +128,15 @@ mod tests {
         let tls = Tls::load(&config.settings).expect("nothing to load");
         let (mail, mut mailbox) = mpsc::unbounded_channel();
         let (orders, _) = mpsc::unbounded_channel();
-        let shared = Shared::new(Arc::new(config), Users::default(), tls, vec![mail], orders);
+        let written = Written::nowhere();
+        let shared = Shared::new(
+            Arc::new(config),
+            Users::default(),
+            tls,
+            written,
+            vec![mail],
+            orders,
+        );
         let return_to = ReturnTo {
             worker: WorkerId(0),
             shared: Arc::clone(&shared),

@@ -46,3 +46,4 @@ pub mod tls;
 pub mod users;
 pub mod view;
 pub mod worker;
+pub mod written;

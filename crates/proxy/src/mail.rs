@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pgweir_admin::ConnectionRow;
+use pgweir_admin::{ConnectionRow, Notice};
 use pgweir_pool::{ClientId, ConnId, Lease, Permit, Refusal, Ticket};
 use tokio::sync::oneshot;
 
@@ -158,7 +158,7 @@ pub struct WorkerView {
 #[derive(Debug)]
 pub enum Order {
     /// RELOAD: answered when it is done.
-    Reload(oneshot::Sender<Result<(), String>>),
+    Reload(oneshot::Sender<Answer>),
     /// SET: answered when it is done.
     Set {
         /// Which setting.
@@ -166,11 +166,14 @@ pub enum Order {
         /// Its new value.
         value: String,
         /// Answered with the mistake, if it is one.
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Answer>,
     },
     /// SHUTDOWN.
     Shutdown(Shutdown),
 }
+
+/// What is to be said about an order that was carried out, or why it was not.
+pub type Answer = Result<Vec<Notice>, String>;
 
 /// How to go down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! From a configuration to what is in force, at the start and whenever it changes.
 
+mod changes;
 mod source;
 
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use crate::mail::{Kill, Mail, Whom};
 use crate::shared::Shared;
 use crate::tls::{Misfit, Tls};
 use crate::users::{self, Users};
+use crate::written::Written;
 
+pub use self::changes::Changes;
 pub use self::source::Source;
 
 /// Everything that a configuration names, read and checked.
@@ -27,6 +30,8 @@ pub struct Loaded {
     pub tls: Tls,
     /// What the configuration says without effect, one line each.
     pub warnings: Vec<String>,
+    /// Where and how it is written.
+    pub written: Written,
 }
 
 /// Reads a configuration and all files that it names.
@@ -51,6 +56,7 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<String>> {
     {
         return Ok(Loaded {
             warnings: read.warnings.iter().map(|it| source.say(it)).collect(),
+            written: source.written(&read),
             config: read.config,
             users,
             tls,
@@ -73,30 +79,69 @@ pub fn warn(warnings: &[String]) {
 /// Puts a configuration in force in the place of the old one: all of it, or, if anything in it is
 /// wrong, nothing.
 ///
-/// Returns what has changed, for the log.
-///
 /// # Errors
 /// One line for each mistake.
-pub fn reload(shared: &Shared, source: &Source) -> Result<String, Vec<String>> {
-    let Loaded {
-        config,
-        mut users,
-        tls,
-        warnings,
-    } = load(source)?;
-    warn(&warnings);
-    users::prepare(&mut users, &shared.users.load(), &shared.process_secret);
-    let old = shared.config.load_full();
-    let difference = pgweir_config::difference(&old, &config);
-    for setting in &difference.needs_restart {
+pub fn reload(shared: &Shared, source: &Source) -> Result<Changes, Vec<String>> {
+    let loaded = load(source)?;
+    warn(&loaded.warnings);
+    let (users, tls) = (Some(loaded.users), Some(loaded.tls));
+    let changes = adopt(shared, loaded.config, users, tls);
+    for setting in changes.needs_restart() {
         tracing::warn!(
             setting,
             "changed in the configuration, takes effect only after a restart"
         );
     }
+    Ok(changes)
+}
+
+/// Changes one setting, until the next reload. Files are read again if the setting names them, or
+/// says how they are to be used.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn set(shared: &Shared, key: &str, value: &str) -> Result<(), String> {
+    let config = shared
+        .config
+        .load()
+        .set(key, value, shared.written.notation);
+    let config = config.map_err(|mistake| mistake.to_string())?;
+    let mut mistakes = Vec::new();
+    let users = (key == "auth_file").then(|| users::read(&config, &mut mistakes));
+    let tls = match key.contains("_tls_") {
+        true => Some(Tls::load(&config.settings)),
+        false => None,
+    };
+    let tls = tls.transpose().map_err(|misfits| {
+        let misfits: Vec<String> = misfits.iter().map(ToString::to_string).collect();
+        misfits.join("; ")
+    })?;
+    if let Some(mistake) = mistakes.first() {
+        return Err(mistake.to_string());
+    }
+    adopt(shared, config, users, tls);
+    Ok(())
+}
+
+/// Puts a checked configuration in force in the place of the old one, with the users and certificates
+/// that were read for it; those not given stay.
+fn adopt(shared: &Shared, config: Config, users: Option<Users>, tls: Option<Tls>) -> Changes {
+    let old = shared.config.load_full();
+    let difference = pgweir_config::difference(&old, &config);
     let config = old.reloaded(config);
-    shared.tls.store(Arc::new(tls));
-    shared.users.store(Arc::new(users));
+    let mut changes = Changes::of(&difference);
+    if let Some(tls) = tls {
+        if !tls.is_of_same_files(&shared.tls.load()) {
+            changes.whole("certificates");
+        }
+        shared.tls.store(Arc::new(tls));
+    }
+    if let Some(mut users) = users {
+        let before = shared.users.load();
+        users::prepare(&mut users, &before, &shared.process_secret);
+        changes.userlist((&before, &old), (&users, &config));
+        shared.users.store(Arc::new(users));
+    }
     apply(shared, config);
     for database in &difference.databases_removed {
         remove(shared, database);
@@ -111,11 +156,11 @@ pub fn reload(shared: &Shared, source: &Source) -> Result<String, Vec<String>> {
     if difference.reconnect {
         reconnect(shared, None);
     }
-    Ok(summary(&difference))
+    changes
 }
 
-/// Puts a checked configuration in force.
-pub fn apply(shared: &Shared, config: Config) {
+/// Has pools and log follow a configuration.
+fn apply(shared: &Shared, config: Config) {
     let config = Arc::new(config);
     crate::log::set_level(&config.settings);
     crate::log::reopen(&config.settings);
@@ -183,35 +228,4 @@ pub fn reconnect(shared: &Shared, database: Option<&str>) {
         shared.mail(WorkerId(worker as u16), Mail::Reconnect(database.clone()));
     }
     shared.mail(WorkerId(0), Mail::Settle);
-}
-
-fn summary(difference: &pgweir_config::Difference) -> String {
-    fn changed(all: &[pgweir_config::Changed]) -> Vec<String> {
-        all.iter()
-            .map(|changed| format!("{} ({})", changed.name, changed.keys.join(", ")))
-            .collect()
-    }
-    let settings = difference
-        .settings
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let all: [(&str, Vec<String>); 7] = [
-        ("settings", settings),
-        ("databases added", difference.databases_added.clone()),
-        ("databases removed", difference.databases_removed.clone()),
-        ("databases changed", changed(&difference.databases_changed)),
-        ("users added", difference.users_added.clone()),
-        ("users removed", difference.users_removed.clone()),
-        ("users changed", changed(&difference.users_changed)),
-    ];
-    let named = all.iter().filter(|(_, names)| !names.is_empty());
-    let parts: Vec<String> = named
-        .map(|(what, names)| format!("{what}: {}", names.join(", ")))
-        .collect();
-    if parts.is_empty() {
-        "nothing changed".to_owned()
-    } else {
-        parts.join("; ")
-    }
 }

@@ -310,6 +310,13 @@ pub fn pooler_error(shared: &Shared, client: &ClientShared, report: &Report) {
     );
 }
 
+/// A command was given on the console.
+pub fn command(client: &ClientShared, command: &pgweir_admin::Command) {
+    let login = client.login.borrow().clone();
+    let user = login.as_ref().map_or("(nouser)", |login| &login.user);
+    tracing::info!(client = client.id, %user, peer = %client.peer, "{command} command issued");
+}
+
 /// A server connection was opened.
 pub fn server_opened(shared: &Shared, facts: &ServerFacts) {
     if shared.config.load().settings.log_connections {

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use pgweir_admin::Notice;
+use pgweir_config::Notation;
 use pgweir_pool::WorkerId;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::listen::Listeners;
-use crate::mail::{Mail, Order, Shutdown};
+use crate::mail::{Answer, Mail, Order, Shutdown};
 use crate::pidfile::Pidfile;
 use crate::reload::{Loaded, Source};
 use crate::shared::{Open, Shared};
@@ -101,6 +103,7 @@ fn start_workers(loaded: Loaded) -> io::Result<Started> {
         Arc::new(loaded.config),
         loaded.users,
         loaded.tls,
+        loaded.written,
         senders,
         order,
     );
@@ -225,11 +228,11 @@ async fn serve(
     }
 }
 
-fn reload(shared: &Shared, source: &Source) -> Result<(), String> {
+fn reload(shared: &Shared, source: &Source) -> Answer {
     match crate::reload::reload(shared, source) {
         Ok(changes) => {
             tracing::info!("RELOAD: {changes}");
-            Ok(())
+            Ok(changes.notices())
         }
         Err(mistakes) => {
             // The log may have been moved away all the same.
@@ -242,14 +245,13 @@ fn reload(shared: &Shared, source: &Source) -> Result<(), String> {
     }
 }
 
-fn set(shared: &Shared, key: &str, value: &str) -> Result<(), String> {
-    let config = shared
-        .config
-        .load()
-        .set(key, value)
-        .map_err(|mistake| mistake.to_string())?;
-    crate::reload::apply(shared, config);
-    Ok(())
+fn set(shared: &Shared, key: &str, value: &str) -> Answer {
+    if shared.written.notation == Notation::PgBouncer
+        && let Some(why) = pgweir_config::without_effect(key)
+    {
+        return Ok(vec![Notice::Warning(format!("{key}: {why}"))]);
+    }
+    crate::reload::set(shared, key, value).map(|()| Vec::new())
 }
 
 /// On the way down.

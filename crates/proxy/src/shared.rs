@@ -21,6 +21,7 @@ use crate::mail::{Mail, Order};
 use crate::stats::{DatabaseStats, Stats, Totals};
 use crate::tls::Tls;
 use crate::users::{self, Found, Users};
+use crate::written::Written;
 
 /// How much younger a waiter on the worker where a connection is given back may be than the
 /// oldest waiter of another worker and still be served first: moving a connection costs more.
@@ -45,6 +46,8 @@ pub struct Shared {
     pub pools: Mutex<Pools>,
     /// The configuration in force.
     pub config: ArcSwap<Config>,
+    /// Where and how it is written.
+    pub written: Written,
     /// The secrets in force.
     pub users: ArcSwap<Users>,
     /// Certificates and keys in force.
@@ -87,6 +90,7 @@ impl Shared {
         config: Arc<Config>,
         mut users: Users,
         tls: Tls,
+        written: Written,
         mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
         orders: mpsc::UnboundedSender<Order>,
     ) -> Arc<Self> {
@@ -96,6 +100,7 @@ impl Shared {
         Arc::new(Self {
             pools: Mutex::new(Pools::new(workers as u16, LOCALITY)),
             config: ArcSwap::new(config),
+            written,
             users: ArcSwap::from_pointee(users),
             tls: ArcSwap::from_pointee(tls),
             statements: Statements::new(rand::random()),

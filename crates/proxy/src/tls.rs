@@ -46,6 +46,8 @@ pub struct Tls {
     client_mode: SslMode,
     acceptor: Option<Acceptor>,
     connector: Connector,
+    /// Of what is in the files.
+    print: u64,
 }
 
 impl Tls {
@@ -64,12 +66,18 @@ impl Tls {
                 client_mode,
                 acceptor,
                 connector,
+                print: files::print(settings),
             }),
             (acceptor, connector) => {
                 let errors = [acceptor.err(), connector.err()];
                 Err(errors.into_iter().flatten().flatten().collect())
             }
         }
+    }
+
+    /// Whether the files are as they were when the other one was read from them.
+    pub fn is_of_same_files(&self, other: &Self) -> bool {
+        self.print == other.print
     }
 
     /// Whether clients may use TLS.

@@ -47,19 +47,24 @@ pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {
         (snapshot.stats, snapshot.averages) = stats(shared);
     }
     if needs.config {
-        let shown = shared.config.load().show();
-        snapshot.config = shown
-            .into_iter()
-            .map(|setting| ConfigRow {
-                key: setting.key.to_owned(),
-                value: setting.value,
-                default: setting.default,
-                changeable: setting.changeable,
-            })
-            .collect();
+        snapshot.config = settings(shared);
     }
     snapshot.is_paused = shared.pools.lock().is_paused(None);
     snapshot
+}
+
+fn settings(shared: &Shared) -> Vec<ConfigRow> {
+    let shown = shared.config.load().show(shared.written.notation);
+    let rows = shown.into_iter().map(|setting| ConfigRow {
+        value: match (setting.key, &shared.written.file) {
+            ("conffile", Some(file)) => Some(file.display().to_string()),
+            _ => setting.value,
+        },
+        key: setting.key.to_owned(),
+        default: setting.default,
+        changeable: setting.changeable,
+    });
+    rows.collect()
 }
 
 async fn connections(shared: &Shared) -> (Vec<ConnectionRow>, Vec<ConnectionRow>) {

@@ -4,7 +4,7 @@ use pgweir_wire::{encode, tag};
 use proptest::prelude::*;
 
 use super::{described, fields, messages, tags, values};
-use crate::{Command, Console, Error, Role, Show, Snapshot, Step};
+use crate::{Command, Console, Error, Notice, Role, Show, Snapshot, Step};
 
 /// A client and its console.
 struct Talk {
@@ -13,7 +13,7 @@ struct Talk {
     /// Commands that were performed.
     done: Vec<Command>,
     /// What performing gives.
-    outcome: Result<(), Error>,
+    outcome: Result<Vec<Notice>, Error>,
     is_closed: bool,
 }
 
@@ -23,7 +23,7 @@ fn talk() -> Talk {
         console,
         snapshot,
         done: Vec::new(),
-        outcome: Ok(()),
+        outcome: Ok(Vec::new()),
         is_closed: false,
     }
 }

@@ -1,7 +1,7 @@
 //! The words of refusals, notices and tags.
 
 use super::{fields, messages, tags};
-use crate::{Command, Error, Role, Show, Shutdown, Snapshot, answer, complete, parse};
+use crate::{Command, Error, Notice, Role, Show, Shutdown, Snapshot, answer, complete, parse};
 
 #[track_caller]
 fn check(error: Error, sqlstate: &str, message: &str) {
@@ -147,7 +147,7 @@ fn d2_tags_name_the_command() {
 fn d2_what_was_done_is_reported() {
     let done = |command: Command| {
         let mut out = Vec::new();
-        complete(&command, &mut out);
+        complete(&command, &[], &mut out);
         out
     };
     let out = done(Command::Shutdown(Shutdown::WaitForClients));
@@ -162,6 +162,37 @@ fn d2_what_was_done_is_reported() {
     );
     assert_eq!(fields(&out), expected);
     assert_eq!(messages(&out)[1], ('C', &b"SET\0"[..]));
+}
+
+#[test]
+fn d2_what_there_is_to_say_comes_first() {
+    let mut out = Vec::new();
+    let warning = Notice::Warning("port: not now".to_owned());
+    complete(&Command::Reload, &[warning], &mut out);
+    assert_eq!(tags(&out), "NC");
+    let (severity, sqlstate, text, _) = fields(&out);
+    assert_eq!(
+        [severity, sqlstate, text],
+        ["WARNING", "01000", "port: not now"]
+    );
+}
+
+#[test]
+fn d2_the_log_has_commands_in_words() {
+    for (text, words) in [
+        ("pause", "PAUSE"),
+        ("pause \"My db\"", "PAUSE 'My db'"),
+        ("kill_client 7", "KILL_CLIENT 7"),
+        ("shutdown wait_for_clients", "SHUTDOWN WAIT_FOR_CLIENTS"),
+        ("set a = 'b c'", "SET a=b c"),
+        (
+            "set auth_ldap_options = 'ldapbindpasswd=x'",
+            "SET auth_ldap_options=***",
+        ),
+    ] {
+        let command = parse(text.as_bytes(), Role::Admin).expect(text);
+        assert_eq!(command.to_string(), words, "{text}");
+    }
 }
 
 /// Every command that SHOW HELP names is one, and every SHOW is named.

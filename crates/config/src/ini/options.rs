@@ -3,6 +3,43 @@
 //! `docs/pgbouncer.md` is written from here: after a change,
 //! `PGWEIR_WRITE_REFERENCE=1 cargo test -p pgweir-config reference`.
 
+/// Names and defaults; see its head.
+const ALL: &str = include_str!("options.txt");
+
+/// All options of `[pgbouncer]`, in the order of PgBouncer's SHOW CONFIG, each with what it is where a
+/// file does not say it; `None`: nothing, which is not the same as the empty text.
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    let lines = ALL.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| match line.split_once(' ') {
+        Some((name, "-")) => (name, None),
+        Some((name, default)) => (name, Some(default)),
+        None => (line, Some("")),
+    })
+}
+
+/// Those that PgBouncer looks at only when it starts.
+const RESTART: &[&str] = &[
+    "disable_pqexec",
+    "job_name",
+    "listen_addr",
+    "listen_backlog",
+    "listen_port",
+    "pidfile",
+    "pkt_buf",
+    "resolv_conf",
+    "so_reuseport",
+    "track_extra_parameters",
+    "unix_socket_dir",
+    "unix_socket_group",
+    "unix_socket_mode",
+    "user",
+];
+
+/// Whether PgBouncer looks at an option only when it starts.
+pub(crate) fn is_restart(name: &str) -> bool {
+    RESTART.contains(&name)
+}
+
 /// What PgBouncer has and pgweir does not have yet. To say it is a mistake, rather than to believe
 /// that it is in force.
 pub(crate) struct NotYet {

@@ -18,7 +18,7 @@ fn read(text: &str, files: &[(&str, &str)]) -> Result<Ini, Vec<Mistake>> {
     })
 }
 
-fn good(text: &str) -> Ini {
+pub(super) fn good(text: &str) -> Ini {
     read(text, &[]).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes:#?}"))
 }
 

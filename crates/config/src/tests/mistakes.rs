@@ -167,7 +167,7 @@ fn a_secret_is_in_no_message_and_no_debug() {
         "[databases.shop]\nhosts = ['a']\nuser = 'ann'\npassword = 'hunter2'\n\
          [users.ann]\npassword = 'hunter2'",
     );
-    assert!(!format!("{config:?} {:?}", config.show()).contains("hunter2"));
+    assert!(!format!("{config:?} {:?}", config.show(crate::Notation::Pgweir)).contains("hunter2"));
 }
 
 proptest! {

@@ -10,8 +10,8 @@ use crate::settings::Settings;
 use crate::table::{Applies, Table};
 use crate::value::{Raw, Value};
 use crate::{
-    AuthType, CheckQuery, Config, ErrorStyle, Host, LogFormat, LogLevel, Millis, PoolMode, Size,
-    SocketMode, SslMode, TlsProtocols,
+    AuthType, CheckQuery, Config, ErrorStyle, Host, LogFormat, LogLevel, Millis, Notation,
+    PoolMode, Size, SocketMode, SslMode, TlsProtocols, without_effect,
 };
 
 fn check<T: Value + std::fmt::Debug>(text: &str, expected: T) {
@@ -314,20 +314,29 @@ proptest! {
     /// What SHOW CONFIG prints, a file may say and SET takes: each gives the same model.
     #[test]
     fn what_is_shown_reads_as_the_same(config in some_config()) {
-        let shown = config.show();
+        let shown = config.show(Notation::Pgweir);
         let mut file = "[pgweir]\n".to_owned();
-        let mut set = Config::default();
         for shown in &shown {
             let Some(value) = &shown.value else { continue };
             file += &format!("{} = {}\n", shown.key, toml_of(value));
-            if shown.changeable && !shown.key.starts_with("server_tls") {
-                set = set.set(shown.key, value).unwrap_or_else(|mistake| panic!("{mistake}"));
-            }
         }
         prop_assert_eq!(&good(&file), &config);
-        for shown in shown.iter().filter(|shown| shown.changeable) {
-            if !shown.key.starts_with("server_tls") {
-                let now = set.show().into_iter().find(|now| now.key == shown.key).unwrap();
+        for notation in [Notation::Pgweir, Notation::PgBouncer] {
+            let mut shown = config.show(notation);
+            shown.retain(|shown| {
+                shown.changeable
+                    && !shown.key.starts_with("server_tls")
+                    && without_effect(shown.key).is_none()
+            });
+            let mut set = Config::default();
+            for shown in &shown {
+                let Some(value) = &shown.value else { continue };
+                let changed = set.set(shown.key, value, notation);
+                set = changed.unwrap_or_else(|mistake| panic!("{mistake}"));
+            }
+            let all = set.show(notation);
+            for shown in &shown {
+                let now = all.iter().find(|now| now.key == shown.key).unwrap();
                 prop_assert_eq!(&now.value, &shown.value, "{}", shown.key);
             }
         }
@@ -357,7 +366,9 @@ proptest! {
 #[test]
 fn set_takes_what_can_be_changed_and_nothing_else() {
     let config = Config::default();
-    let set = config.set("pool_mode", "session").unwrap();
+    let set = config
+        .set("pool_mode", "session", Notation::Pgweir)
+        .unwrap();
     assert_eq!(set.settings.pool_mode, PoolMode::Session);
     for (key, value, message) in [
         ("listen_port", "1", "can only be changed by a restart"),
@@ -379,7 +390,10 @@ fn set_takes_what_can_be_changed_and_nothing_else() {
         ),
     ] {
         assert_eq!(
-            config.set(key, value).unwrap_err().message,
+            config
+                .set(key, value, Notation::Pgweir)
+                .unwrap_err()
+                .message,
             message,
             "{key} = {value}"
         );
@@ -399,7 +413,7 @@ fn defaults_are_read_and_printed() {
         }
         assert!((key.same)(&settings, &defaults), "{}", key.name);
     }
-    let shown = Config::default().show();
+    let shown = Config::default().show(Notation::Pgweir);
     let check = |key, value: Option<&str>, changeable| {
         let shown = shown.iter().find(|shown| shown.key == key).expect(key);
         assert_eq!(shown.value.as_deref(), value, "{key}");

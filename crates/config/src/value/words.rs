@@ -224,4 +224,8 @@ impl Value for SocketMode {
     fn to_text(&self) -> Option<String> {
         Some(self.to_string())
     }
+
+    fn to_ini(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
 }

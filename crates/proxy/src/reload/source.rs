@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use pgweir_config::{Config, Ini, Mistake, Places};
+use pgweir_config::{Config, Ini, Mistake, Notation, Places};
+
+use crate::written::Written;
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
@@ -72,6 +74,20 @@ impl Source {
             }
         }
         Ok((pgweir_config::to_toml(&read.config, &read.warnings), said))
+    }
+
+    /// Where and how what was read is written.
+    pub(super) fn written(&self, read: &Read) -> Written {
+        let Self::File(path) = self else {
+            return Written::nowhere();
+        };
+        Written {
+            notation: match read.origin {
+                Origin::Ini(_) => Notation::PgBouncer,
+                Origin::Toml(_) | Origin::Url => Notation::Pgweir,
+            },
+            file: Some(path.clone()),
+        }
     }
 
     /// One line about a mistake, with file and line.

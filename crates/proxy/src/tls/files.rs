@@ -1,8 +1,10 @@
 //! Certificates and keys in PEM, and the files that they are read from.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
+use pgweir_config::Settings;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::pem::PemObject;
@@ -20,6 +22,23 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
         source,
     };
     std::fs::read(path).map_err(whose)
+}
+
+/// Tells one state of the files that the settings name from another.
+pub(super) fn print(settings: &Settings) -> u64 {
+    let paths = [
+        &settings.client_tls_cert_file,
+        &settings.client_tls_key_file,
+        &settings.client_tls_ca_file,
+        &settings.server_tls_cert_file,
+        &settings.server_tls_key_file,
+        &settings.server_tls_ca_file,
+    ];
+    let mut hasher = DefaultHasher::new();
+    for path in paths.into_iter().flatten() {
+        std::fs::read(path).ok().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 pub(super) fn flaw(part: Part, flaw: Flaw) -> Error {

@@ -4,14 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{good, read, warnings};
 use crate::database::Database;
-use crate::ini::options::{DATABASE, SETTINGS, USER, VALUES, WITHOUT_EFFECT};
+use crate::ini::options::{DATABASE, SETTINGS, USER, VALUES, WITHOUT_EFFECT, all, is_restart};
 use crate::settings::Settings;
-use crate::table::Table;
+use crate::table::{Applies, Table};
 use crate::user::User;
 use crate::value::Raw;
-
-/// Names and defaults; see its head.
-const OPTIONS: &str = include_str!("../pgbouncer-options.txt");
 
 /// Keys of ours that PgBouncer does not have.
 const OURS: [&str; 6] = [
@@ -34,16 +31,6 @@ const OF_USER: &str = "pool_mode pool_size reserve_pool_size max_user_connection
     max_user_client_connections query_timeout query_wait_timeout idle_transaction_timeout \
     transaction_timeout client_idle_timeout";
 
-/// Each option with its default, if it has one.
-fn options() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
-    let lines = OPTIONS.lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| match line.split_once(' ') {
-        Some((name, "-")) => (name, None),
-        Some((name, default)) => (name, Some(default)),
-        None => (line, Some("")),
-    })
-}
-
 fn is_not_yet(name: &str) -> bool {
     SETTINGS.iter().any(|option| option.name == name)
 }
@@ -54,8 +41,8 @@ fn is_without_effect(name: &str) -> bool {
 
 #[test]
 fn every_option_is_somewhere() {
-    assert_eq!(options().count(), 100);
-    for (name, _) in options() {
+    assert_eq!(all().count(), 100);
+    for (name, _) in all() {
         let is_key = Settings::key(name).is_some() && name != "pkt_buf";
         let places = [is_key, is_not_yet(name), is_without_effect(name)];
         let count = places.iter().filter(|is| **is).count();
@@ -64,7 +51,7 @@ fn every_option_is_somewhere() {
             "{name} is in {count} of: tables, not yet, no effect"
         );
     }
-    let known: BTreeSet<&str> = options().map(|(name, _)| name).chain(OURS).collect();
+    let known: BTreeSet<&str> = all().map(|(name, _)| name).chain(OURS).collect();
     let ours = Settings::KEYS.iter().map(|key| key.name);
     let missing = SETTINGS.iter().map(|option| option.name);
     let without = WITHOUT_EFFECT.iter().map(|(name, _)| *name);
@@ -77,7 +64,7 @@ fn every_option_is_somewhere() {
 fn an_option_that_is_a_key_has_pgbouncers_default() {
     let defaults = Settings::of_ini();
     let mut said = "[pgbouncer]\n".to_owned();
-    for (name, default) in options().filter(|(name, _)| !is_without_effect(name)) {
+    for (name, default) in all().filter(|(name, _)| !is_without_effect(name)) {
         let Some(key) = Settings::key(name) else {
             continue;
         };
@@ -136,6 +123,15 @@ fn every_key_of_a_connection_string_is_somewhere() {
         assert!(mistakes[0].message.ends_with(option.why), "{}", mistakes[0]);
         for same in option.same {
             good(&text(same));
+        }
+    }
+}
+
+#[test]
+fn what_only_a_start_changes_is_so_in_both() {
+    for (name, _) in all().filter(|(name, _)| *name != "disable_pqexec") {
+        if let Some(key) = Settings::key(name) {
+            assert_eq!(key.applies == Applies::Restart, is_restart(name), "{name}");
         }
     }
 }

@@ -24,7 +24,6 @@ cases! {
     a_limit_for_the_shutdown;
     a_logfile_that_is_moved_away;
     a_pidfile;
-    a_url_and_no_file;
     shutdown;
     shutdown_that_waits_for_servers;
     shutdown_that_waits_for_clients;
@@ -275,39 +274,6 @@ fn a_limit_for_the_shutdown(major: Major) {
     wire.rest();
 }
 
-fn a_url_and_no_file(major: Major) {
-    // The port is the one that pgweir has when nothing else is said: only one at a time.
-    let lock = fs::File::create(std::env::temp_dir().join("pgweir-test-6432.lock"));
-    let lock = lock.expect("a file in the directory for temporary files");
-    lock.lock().expect("locks work there");
-    if std::net::TcpStream::connect(("127.0.0.1", 6432)).is_ok() {
-        println!("skipped: somebody else listens on 6432");
-        return;
-    }
-    let cluster = Cluster::shared(major);
-    let database = cluster.database();
-    let url = format!(
-        "postgres://app:app-secret@127.0.0.1:{}/{database}",
-        cluster.port()
-    );
-    let pooler = Pooler::start_with_url(&url);
-    let target = pooler.target(&database);
-    assert_eq!(target.sql("SELECT current_user"), "app");
-    target
-        .password("wrong")
-        .psql("SELECT 1")
-        .check_failure("FATAL");
-    let threads: Vec<_> = (0..8)
-        .map(|_| {
-            let target = target.clone();
-            thread::spawn(move || target.sql("SELECT 1"))
-        })
-        .collect();
-    for thread in threads {
-        assert_eq!(thread.join().unwrap(), "1");
-    }
-}
-
 fn shutdown(major: Major) {
     let mut scene = Scene::new(major, Way::Transaction);
     let mut wire = Wire::connect(&scene.target());
@@ -350,95 +316,4 @@ fn shutdown_that_waits_for_clients(major: Major) {
     });
     drop(wire);
     ended(&mut scene);
-}
-
-#[test]
-fn check_names_every_mistake() {
-    let room = Room::new("check");
-    let file = room.join("bad.toml");
-    fs::write(
-        &file,
-        "[pgweir]\nlisten_port = 99999\npool_mood = \"transaction\"\n\n[databases.shop]\nhosts = [\"db\"]\npool_size = \"x\"\n",
-    )
-    .unwrap();
-    let outcome = Outcome::of(Command::new(Pooler::program()).arg("check").arg(&file), "");
-    assert!(!outcome.success);
-    let said = outcome.stdout + &outcome.stderr;
-    for (line, key) in [(2, "listen_port"), (3, "pool_mood"), (7, "pool_size")] {
-        let place = format!("bad.toml:{line}: ");
-        assert!(
-            said.lines()
-                .any(|text| text.contains(&place) && text.contains(key)),
-            "{line} {key}\n{said}"
-        );
-    }
-    assert!(
-        said.contains("pool_mode"),
-        "a suggestion is missing\n{said}"
-    );
-    // It does not start with it either.
-    let outcome = Outcome::of(Command::new(Pooler::program()).arg(&file), "");
-    assert!(
-        !outcome.success && outcome.stderr.contains("bad.toml:2: "),
-        "{}",
-        outcome.stderr
-    );
-}
-
-#[test]
-fn check_names_the_line_of_a_file_that_is_wrong() {
-    let room = Room::new("check-files");
-    let file = room.join("bad.toml");
-    let users = room.join("users.txt");
-    fs::write(&users, "\"app\" \"secret\"\nnonsense\n").unwrap();
-    let text = format!(
-        "[pgweir]\nauth_file = {users:?}\nclient_tls_sslmode = \"require\"\nclient_tls_key_file = {file:?}\n\
-         client_tls_cert_file = \"/nowhere/server.crt\"\nserver_tls_ca_file = {file:?}\n\n[databases.shop]\nhosts = [\"db\"]\n"
-    );
-    fs::write(&file, text).unwrap();
-    let outcome = Outcome::of(Command::new(Pooler::program()).arg("check").arg(&file), "");
-    assert!(!outcome.success);
-    let said: Vec<&str> = outcome.stderr.lines().collect();
-    assert_eq!(said.len(), 3, "{said:#?}");
-    for (said, (line, expected)) in said.iter().zip([
-        (2, "auth_file: "),
-        (5, "client_tls_cert_file: /nowhere/server.crt: "),
-        (6, "server_tls_ca_file: "),
-    ]) {
-        let place = format!("bad.toml:{line}: {expected}");
-        assert!(said.contains(&place), "{place}\n{said}");
-    }
-    assert!(said[0].contains("users.txt:2: "), "{}", said[0]);
-}
-
-#[test]
-fn check_is_content() {
-    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../config");
-    let room = Room::new("check");
-    let users = room.join("userlist.txt");
-    fs::write(&users, "\"postgres\" \"secret\"\n").unwrap();
-    for name in ["pgweir.toml", "minimal.toml", "reference.toml"] {
-        let text = fs::read_to_string(format!("{repository}/{name}")).unwrap();
-        let file = room.join(name);
-        fs::write(
-            &file,
-            text.replace("/etc/pgweir/userlist.txt", &users.display().to_string()),
-        )
-        .unwrap();
-        let outcome = Outcome::of(Command::new(Pooler::program()).arg("check").arg(&file), "");
-        outcome.check(name);
-    }
-}
-
-#[test]
-fn a_file_that_is_missing() {
-    for arguments in [
-        &["check", "/nowhere/pgweir.toml"][..],
-        &["/nowhere/pgweir.toml"],
-    ] {
-        let outcome = Outcome::of(Command::new(Pooler::program()).args(arguments), "");
-        outcome.check_failure("/nowhere/pgweir.toml");
-    }
-    assert!(!Outcome::of(&mut Command::new(Pooler::program()), "").success);
-    Outcome::of(Command::new(Pooler::program()).arg("--version"), "").check("--version");
 }

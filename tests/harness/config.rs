@@ -128,8 +128,8 @@ impl Config {
         self
     }
 
-    /// As TOML.
-    pub(crate) fn text(&self, port: u16) -> String {
+    /// As TOML, with a port to listen on.
+    pub fn text(&self, port: u16) -> String {
         let mut text = format!("[pgweir]\nlisten_port = {port}\n");
         write_section(&mut text, &self.settings);
         for (kind, sections) in [("databases", &self.databases), ("users", &self.users)] {

@@ -15,8 +15,8 @@ use crate::cache::target_directory;
 use crate::cluster::last_lines;
 use crate::config::Config;
 use crate::port::free_port;
-use crate::process::{Process, Starting};
-use crate::room::Room;
+use crate::process::{Process, Starting, unprivileged};
+use crate::room::{Room, give_to};
 use crate::target::Target;
 use crate::wait::eventually;
 
@@ -36,11 +36,7 @@ impl Pooler {
     /// If it does not come up.
     #[track_caller]
     pub fn start(config: &Config) -> Self {
-        Self::start_with_port(free_port(), |room, port| {
-            let file = room.join("pgweir.toml");
-            fs::write(&file, config.text(port)).expect("ours");
-            file.display().to_string()
-        })
+        Self::start_with_file("pgweir.toml", |_, port| config.text(port))
     }
 
     /// Starts one with a file of this name in its room, whose text is made for the room and a free
@@ -50,29 +46,47 @@ impl Pooler {
     /// If it does not come up.
     #[track_caller]
     pub fn start_with_file(name: &str, text: impl FnOnce(&Room, u16) -> String) -> Self {
-        Self::start_with_port(free_port(), |room, port| {
-            let file = room.join(name);
-            fs::write(&file, text(room, port)).expect("ours");
-            file.display().to_string()
-        })
+        let room = Room::new("pooler");
+        let port = free_port();
+        fs::write(room.join(name), text(&room, port)).expect("ours");
+        let starting = Self::starting(&room, name).arg(room.join(name));
+        Self::start_as(starting, room, port)
     }
 
-    /// Starts one with nothing but the URL of a database. It listens on port 6432, as ever.
+    /// The program about to run a file: as whoever the tests are, but with PgBouncer's never as root.
+    pub fn starting(room: &Room, name: &str) -> Starting {
+        let log = room.join("log");
+        if name.ends_with(".ini") {
+            if let Some(user) = unprivileged() {
+                give_to(room.path(), user.uid.as_raw(), user.gid.as_raw());
+            }
+            Starting::unprivileged(Self::program(), "KILL", &log)
+        } else {
+            Starting::new(Self::program(), "KILL", &log)
+        }
+    }
+
+    /// Starts one with nothing but the URL of a database, on a free port.
     ///
     /// # Panics
     /// If it does not come up.
     #[track_caller]
     pub fn start_with_url(url: &str) -> Self {
-        Self::start_with_port(6432, |_, _| url.to_owned())
+        let (room, port) = (Room::new("pooler"), free_port());
+        let starting = Starting::new(Self::program(), "KILL", &room.join("log"))
+            .args(["--set", &format!("listen_port={port}")])
+            .args(["--set", "unix_socket_dir="])
+            .arg(url);
+        Self::start_as(starting, room, port)
     }
 
+    /// Starts what is to listen on a port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// If it does not come up.
     #[track_caller]
-    fn start_with_port(port: u16, argument: impl FnOnce(&Room, u16) -> String) -> Self {
-        let room = Room::new("pooler");
-        let argument = argument(&room, port);
-        let process = Starting::new(Self::program(), "KILL", &room.join("log"))
-            .arg(argument)
-            .start();
+    pub fn start_as(starting: Starting, room: Room, port: u16) -> Self {
+        let process = starting.start();
         let mut pooler = Self {
             room,
             port,

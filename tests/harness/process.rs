@@ -109,7 +109,10 @@ pub(crate) fn become_unprivileged() -> Vec<String> {
 }
 
 /// Whom PostgreSQL runs as. None: as ourselves, for we are not root.
-pub(crate) fn unprivileged() -> Option<User> {
+///
+/// # Panics
+/// If the system has no user `nobody`.
+pub fn unprivileged() -> Option<User> {
     if !Uid::effective().is_root() {
         return None;
     }

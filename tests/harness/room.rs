@@ -93,7 +93,10 @@ done
 "#;
 
 /// Gives a file or directory, with all that is in it, to a user.
-pub(crate) fn give_to(path: &Path, uid: u32, gid: u32) {
+///
+/// # Panics
+/// If we are not root.
+pub fn give_to(path: &Path, uid: u32, gid: u32) {
     let status = Command::new("chown")
         .arg("-R")
         .arg(format!("{uid}:{gid}"))

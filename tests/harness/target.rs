@@ -182,6 +182,8 @@ impl Target {
 pub struct Outcome {
     /// Whether it ended with 0.
     pub success: bool,
+    /// What it ended with, if no signal ended it.
+    pub code: Option<i32>,
     /// Its output.
     pub stdout: String,
     /// Its errors.
@@ -209,6 +211,7 @@ impl Outcome {
         let status = wait_or_kill(&mut child);
         let mut outcome = Self {
             success: status.is_some_and(|status| status.success()),
+            code: status.and_then(|status| status.code()),
             stdout: stdout.join().expect("it does not panic"),
             stderr: stderr.join().expect("it does not panic"),
         };

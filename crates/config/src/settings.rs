@@ -24,10 +24,15 @@ table! {
         unix_socket_dir: String = "/tmp" => Restart;
         /// Permission bits of the Unix socket.
         unix_socket_mode: SocketMode = "0777" => Restart;
+        /// Group of the Unix socket, by name or number. "": that of the process.
+        unix_socket_group: String = "" => Restart;
         /// Connections the kernel holds before they are accepted.
         listen_backlog: u32 = "1024", ini "128" => Restart;
         /// A file that holds the number of the process while it runs.
         pidfile: Option<PathBuf> as "\"/run/pgweir/pgweir.pid\"" => Restart;
+        /// The user to run as, when started as root: once the TCP ports are bound, and before anything
+        /// else is opened. "": whoever starts it.
+        user: String = "" => Restart;
         /// Threads that move data. 0: as many as the CPUs this process may use.
         workers: u16 = "0" => Restart;
 
@@ -156,6 +161,8 @@ table! {
 
         /// How much is logged.
         log_level: LogLevel = "info" => AtOnce;
+        /// How much more than `log_level` is logged. 1: why things happen, 2: every step.
+        verbose: u32 = "0" => AtOnce;
         /// A file that the log is appended to, besides standard error. Opened again at each reload, so
         /// that it can be moved away.
         logfile: Option<PathBuf> as "\"/var/log/pgweir.log\"" => AtOnce;

@@ -1,4 +1,5 @@
-//! A connection string as a whole configuration: one database, pooled on the default port.
+//! A connection string as a whole configuration: one database, on the default port if nothing else is
+//! said.
 //!
 //! Read as libpq reads it, which is not quite as browsers do: several hosts with commas between
 //! them, no host at all, a socket's directory with its slashes as `%2F`.
@@ -8,8 +9,11 @@ use crate::database::Database;
 use crate::host::{Host, PORT};
 use crate::mistake::Mistake;
 use crate::model::Config;
+use crate::place::{Place, unknown_key};
 use crate::secret::Secret;
+use crate::settings::Settings;
 use crate::suggest::did_you_mean;
+use crate::table::Table;
 use crate::user::User;
 use crate::value::words::AuthType;
 use crate::value::{Raw, Value};
@@ -28,7 +32,8 @@ const PARAMETERS: [&str; 9] = [
 ];
 
 /// A configuration that pools the one database of
-/// `postgres://user:password@host:port/name?sslmode=…`.
+/// `postgres://user:password@host:port/name?sslmode=…`, with some settings in the place of defaults, as
+/// pairs of key and value.
 ///
 /// The user and its password are asked of clients and given to the server; without a password
 /// clients need none. The user may look on the console. Several hosts have commas between them, as
@@ -37,10 +42,18 @@ const PARAMETERS: [&str; 9] = [
 ///
 /// # Errors
 ///
-/// What is wrong with the string, without repeating it: it may have a password in it.
-pub fn from_url(url: &str) -> Result<Config, Mistake> {
-    let parts = Parts::read(url)?;
-    let config = parts.config()?;
+/// What is wrong with the string, without repeating it: it may have a password in it; or with a
+/// setting.
+pub fn from_url(url: &str, settings: &[(String, String)]) -> Result<Config, Mistake> {
+    let mut config = Parts::read(url)?.config()?;
+    for (key, value) in settings {
+        let found = Settings::key(key).ok_or_else(|| {
+            let message = unknown_key::<Settings>(&Place::Settings, key);
+            wrong(key, message)
+        })?;
+        let value = Raw::Text(value.clone());
+        (found.assign)(&mut config.settings, &value).map_err(|message| wrong(key, message))?;
+    }
     match check(&config).first() {
         Some(wrong) => Err(wrong.mistake(None)),
         None => Ok(config),

@@ -21,6 +21,7 @@ pub mod console;
 pub mod crew;
 pub mod giveback;
 pub mod grant;
+pub mod identity;
 pub mod lease;
 pub mod limits;
 pub mod listen;

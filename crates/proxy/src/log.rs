@@ -12,27 +12,43 @@ use tracing_subscriber::reload::Handle;
 use tracing_subscriber::{Registry, fmt};
 
 /// The log belongs to the process, like its standard error: the one global value of this crate.
-static LEVEL: OnceLock<Handle<LevelFilter, Registry>> = OnceLock::new();
+static LOG: OnceLock<Log> = OnceLock::new();
 
 /// `logfile`, if there is one. Of the process too.
 static LOGFILE: ArcSwapOption<File> = ArcSwapOption::const_empty();
 
+/// What does not change while the process runs.
+#[derive(Debug)]
+struct Log {
+    level: Handle<LevelFilter, Registry>,
+    /// What the command line adds to `verbose`.
+    verbose: u32,
+}
+
+/// What the command line says about the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Nothing goes to standard error.
+    pub quiet: bool,
+    /// As the setting `verbose`; the greater one holds.
+    pub verbose: u32,
+}
+
 /// Where lines go: to standard error and to the file. A line that cannot be written is lost; there is
 /// nobody to tell.
-struct Lines(Option<Arc<File>>);
-
-impl Lines {
-    fn new() -> Self {
-        Self(LOGFILE.load_full())
-    }
+struct Lines {
+    stderr: bool,
+    file: Option<Arc<File>>,
 }
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if let Some(file) = &self.0 {
+        if let Some(file) = &self.file {
             let _ = (&**file).write_all(line);
         }
-        let _ = io::stderr().write_all(line);
+        if self.stderr {
+            let _ = io::stderr().write_all(line);
+        }
         Ok(line.len())
     }
 
@@ -60,18 +76,23 @@ pub fn reopen(settings: &Settings) {
     }
 }
 
-/// Begins to log. A second call only opens the file.
-///
-/// # Errors
-/// When the file cannot be opened.
-pub fn start(settings: &Settings) -> io::Result<()> {
-    open(settings)?;
-    let (filter, handle) = tracing_subscriber::reload::Layer::new(level(settings.log_level));
-    if LEVEL.set(handle).is_err() {
-        return Ok(());
+/// Begins to log, to standard error only: see [`open`]. A second call does nothing.
+pub fn start(settings: &Settings, manner: Manner) {
+    let Manner { quiet, verbose } = manner;
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(level(settings, verbose));
+    let log = Log {
+        level: handle,
+        verbose,
+    };
+    if LOG.set(log).is_err() {
+        return;
     }
     let registry = Registry::default().with(filter);
-    let lines = fmt::layer().with_writer(Lines::new).with_target(false);
+    let write = move || Lines {
+        stderr: !quiet,
+        file: LOGFILE.load_full(),
+    };
+    let lines = fmt::layer().with_writer(write).with_target(false);
     let started = match settings.log_format {
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
         LogFormat::Text => registry
@@ -80,23 +101,37 @@ pub fn start(settings: &Settings) -> io::Result<()> {
     };
     // Somebody else's subscriber (a test's) is there already: its lines are as good.
     drop(started);
-    Ok(())
+}
+
+/// Says why the process ends: in the log, or where nothing is logged yet, as plain text.
+pub fn failure(error: &dyn std::error::Error) {
+    if LOG.get().is_some() {
+        tracing::error!("{error}");
+    } else {
+        eprintln!("pgweir: {error}");
+    }
 }
 
 /// Changes how much is logged.
 pub fn set_level(settings: &Settings) {
-    if let Some(handle) = LEVEL.get() {
+    if let Some(log) = LOG.get() {
+        let level = level(settings, log.verbose);
         // Fails only when the subscriber is gone, and then nothing is logged anyway.
-        let _ = handle.modify(|filter| *filter = level(settings.log_level));
+        let _ = log.level.modify(|filter| *filter = level);
     }
 }
 
-fn level(level: LogLevel) -> LevelFilter {
-    match level {
+fn level(settings: &Settings, verbose: u32) -> LevelFilter {
+    let level = match settings.log_level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    }
+    };
+    level.max(match settings.verbose.max(verbose) {
+        0 => LevelFilter::OFF,
+        1 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    })
 }

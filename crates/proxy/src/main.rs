@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use pgweir_proxy::reload::{Source, load};
+use pgweir_proxy::run::Options;
 
 /// A connection pooler for PostgreSQL.
 ///
@@ -14,13 +16,32 @@ use pgweir_proxy::reload::{Source, load};
 #[command(
     name = "pgweir",
     version,
-    args_conflicts_with_subcommands = true,
-    arg_required_else_help = true
+    long_version = LONG_VERSION,
+    disable_version_flag = true,
+    args_conflicts_with_subcommands = true
 )]
 struct Arguments {
     /// A configuration file (`pgweir.toml` or PgBouncer's `pgbouncer.ini`), or the URL of one
     /// database to pool: `postgres://user:password@host/database`
     config: Option<String>,
+    /// Run in the background; the configuration has to name a pidfile
+    #[arg(short, long)]
+    daemon: bool,
+    /// Write nothing to standard error
+    #[arg(short, long)]
+    quiet: bool,
+    /// Log more; twice: everything
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+    /// Run as this user, which only root can say
+    #[arg(short, long)]
+    user: Option<String>,
+    /// With a URL: a setting of `[pgweir]` in the place of its default
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+    /// Print version
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    version: (),
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -39,13 +60,54 @@ enum Command {
     },
 }
 
+/// What follows the name: what pgweir is made with, a line each.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ntls: rustls with aws-lc",
+    "\nadns: system"
+);
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        None => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match (arguments.command, arguments.config) {
-        (Some(Command::Check { file }), _) => check(&file),
-        (Some(Command::Convert { file }), _) => convert(file),
-        (None, Some(config)) => run(&config),
-        (None, None) => ExitCode::FAILURE,
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misunderstood(&error),
+    };
+    match (&arguments.command, &arguments.config) {
+        (Some(Command::Check { file }), _) => check(file),
+        (Some(Command::Convert { file }), _) => convert(file.clone()),
+        (None, Some(_)) => run(arguments),
+        (None, None) => {
+            eprintln!("pgweir: no configuration file specified");
+            eprintln!("Try \"pgweir --help\" for more information.");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help and version were asked for; anything else is a slip of the command line, which is a failure
+/// like every other.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    // Nobody is there to hear that nobody is there.
+    match error.kind() {
+        ErrorKind::DisplayVersion => {
+            print!("{}", Arguments::command().render_long_version());
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelp => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        _ => {
+            let _ = error.print();
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -87,17 +149,27 @@ fn tell(lines: &[String]) {
     }
 }
 
-fn run(config: &str) -> ExitCode {
+fn run(arguments: Arguments) -> ExitCode {
+    let config = arguments.config.unwrap_or_default();
     let is_url = config.starts_with("postgres://") || config.starts_with("postgresql://");
     let source = if is_url {
-        Source::Url(config.to_owned())
-    } else {
+        Source::Url(config, arguments.set)
+    } else if arguments.set.is_empty() {
         Source::File(config.into())
+    } else {
+        eprintln!("pgweir: --set goes with a URL; a configuration file says it itself");
+        return ExitCode::FAILURE;
     };
-    match pgweir_proxy::run::run(&source) {
+    let options = Options {
+        daemon: arguments.daemon,
+        quiet: arguments.quiet,
+        verbose: arguments.verbose.into(),
+        user: arguments.user,
+    };
+    match pgweir_proxy::run::run(&source, &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("pgweir: {error}");
+            pgweir_proxy::log::failure(&error);
             ExitCode::FAILURE
         }
     }

@@ -29,12 +29,11 @@ pub enum Error {
 pub struct Pidfile(PathBuf);
 
 impl Pidfile {
-    /// Writes the own process id into a file that must not be there yet. One that names a process
-    /// that has ended is removed.
+    /// Sees to it that there is no such file. One that names a process that has ended is removed.
     ///
     /// # Errors
-    /// When the file cannot be written, or is somebody else's.
-    pub fn create(path: &Path) -> Result<Self, Error> {
+    /// When the file is somebody else's, or cannot be read or removed.
+    pub fn check(path: &Path) -> Result<(), Error> {
         let failed = |source| Error::Io {
             path: path.to_owned(),
             source,
@@ -42,12 +41,24 @@ impl Pidfile {
         match fs::read_to_string(path) {
             Ok(text) if is_stale(&text) => {
                 tracing::info!(path = %path.display(), "stale pidfile, removing");
-                fs::remove_file(path).map_err(failed)?;
+                fs::remove_file(path).map_err(failed)
             }
-            Ok(_) => return Err(Error::Exists(path.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
+            Ok(_) => Err(Error::Exists(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed(error)),
         }
+    }
+
+    /// Writes the own process id into a file that must not be there yet, as [`Pidfile::check`] sees it.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or is somebody else's.
+    pub fn create(path: &Path) -> Result<Self, Error> {
+        Self::check(path)?;
+        let failed = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
         let mut options = OpenOptions::new();
         let mut file = options
             .write(true)

@@ -13,7 +13,9 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::listen::Listeners;
+use crate::identity;
+use crate::listen::{Bound, Listeners};
+use crate::log::Manner;
 use crate::mail::{Answer, Mail, Order, Shutdown};
 use crate::pidfile::Pidfile;
 use crate::reload::{Loaded, Source};
@@ -34,6 +36,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Whom the process would run as.
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
+    /// Whoever starts a process in the background has to find it again.
+    #[error("daemon needs pidfile configured")]
+    NoPidfile,
     /// Another instance runs, or so it seems.
     #[error(transparent)]
     Pidfile(#[from] crate::pidfile::Error),
@@ -45,22 +53,32 @@ pub enum Error {
     Io(#[from] io::Error),
 }
 
+/// What the command line says beside the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Go to the background.
+    pub daemon: bool,
+    /// Write nothing to standard error.
+    pub quiet: bool,
+    /// As the setting; the greater one holds.
+    pub verbose: u32,
+    /// As the setting, which it takes the place of.
+    pub user: Option<String>,
+}
+
 /// Runs until it is told to stop.
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(source: &Source) -> Result<(), Error> {
+pub fn run(source: &Source, options: &Options) -> Result<(), Error> {
     let loaded = crate::reload::load(source).map_err(Error::Config)?;
-    let settings = &loaded.config.settings;
-    crate::log::start(settings).map_err(|source| Error::Log {
-        path: settings.logfile.clone().unwrap_or_default(),
-        source,
-    })?;
-    crate::reload::warn(&loaded.warnings);
-    raise_file_limit();
-    let mut listeners = Listeners::bind(&loaded.config)?;
-    let pidfile = loaded.config.settings.pidfile.as_deref();
-    let _pidfile = pidfile.map(Pidfile::create).transpose()?;
+    let manner = Manner {
+        quiet: options.quiet,
+        verbose: options.verbose,
+    };
+    crate::log::start(&loaded.config.settings, manner);
+    let (mut listeners, _pidfile) = prepare(&loaded, options)?;
+    // Threads begin here; until now the process could become another one.
     let (shared, mut orders, threads) = start_workers(loaded)?;
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async {
@@ -83,6 +101,39 @@ pub fn run(source: &Source) -> Result<(), Error> {
         let _ = thread.join();
     }
     Ok(())
+}
+
+/// Everything that can fail, while whoever started the process still waits to hear of it: sockets,
+/// user, log and pidfile. Then it goes to the background, if it is to.
+fn prepare(loaded: &Loaded, options: &Options) -> Result<(Listeners, Option<Pidfile>), Error> {
+    let settings = &loaded.config.settings;
+    // Those below 1024 are root's.
+    let bound = Bound::tcp(settings);
+    match options.user.as_deref().unwrap_or(&settings.user) {
+        "" => {}
+        user => identity::assume(user)?,
+    }
+    crate::log::open(settings).map_err(|source| Error::Log {
+        path: settings.logfile.clone().unwrap_or_default(),
+        source,
+    })?;
+    crate::reload::warn(&loaded.warnings);
+    if identity::is_root() {
+        if loaded.written.notation == Notation::PgBouncer {
+            return Err(identity::Error::Root.into());
+        }
+        tracing::warn!("{}", identity::Error::Root);
+    }
+    raise_file_limit();
+    let listeners = bound.listen(&loaded.config)?;
+    let pidfile = settings.pidfile.as_deref();
+    if options.daemon {
+        // What can be found out is, before nobody listens any more.
+        pidfile.map(Pidfile::check).ok_or(Error::NoPidfile)??;
+        // Where it was started stays its directory: names of files in the configuration may be relative.
+        nix::unistd::daemon(true, false).map_err(io::Error::from)?;
+    }
+    Ok((listeners, pidfile.map(Pidfile::create).transpose()?))
 }
 
 type Started = (

@@ -61,12 +61,6 @@ const KERNEL: &str = "the kernel's value holds";
 
 /// Of `[pgbouncer]`.
 pub(crate) const SETTINGS: &[NotYet] = &[
-    not_yet(
-        "unix_socket_group",
-        "the socket has the group of the process",
-        &[""],
-    ),
-    not_yet("user", "start it as the user it is to run as", &[""]),
     not_yet("disable_pqexec", "simple queries are let through", &["0"]),
     not_yet(
         "application_name_add_host",
@@ -93,7 +87,6 @@ pub(crate) const SETTINGS: &[NotYet] = &[
     not_yet("syslog", NO_SYSLOG, &["0"]),
     not_yet("syslog_ident", NO_SYSLOG, &["pgbouncer"]),
     not_yet("syslog_facility", NO_SYSLOG, &["daemon"]),
-    not_yet("verbose", "log_level = debug says more", &["0"]),
     not_yet(
         "server_fast_close",
         "RECONNECT waits for the session to end",

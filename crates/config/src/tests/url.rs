@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::{AuthType, Config, Secret, SslMode, from_url};
 
 fn good(url: &str) -> Config {
-    from_url(url).unwrap_or_else(|mistake| panic!("{url}: {mistake}"))
+    from_url(url, &[]).unwrap_or_else(|mistake| panic!("{url}: {mistake}"))
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_cannot_be_used_is_refused_without_repeating_it() {
         ("postgres://u:hunter2@a/d?sslkey=k", "server_tls_key_file"),
         ("postgres://u:hunter2@a/pgbouncer", "databases.pgbouncer"),
     ] {
-        let mistake = from_url(url).expect_err(url);
+        let mistake = from_url(url, &[]).expect_err(url);
         assert_eq!(mistake.key, key, "{url}: {mistake}");
         assert!(
             !format!("{mistake} {mistake:?}").contains("hunter2"),
@@ -88,7 +88,7 @@ proptest! {
 
     #[test]
     fn any_url_is_judged(rest in "[a-z0-9:@/?&=%,\\[\\].]{0,40}|\\PC{0,30}") {
-        let _ = from_url(&format!("postgres://{rest}"));
+        let _ = from_url(&format!("postgres://{rest}"), &[]);
     }
 
     #[test]
@@ -96,5 +96,28 @@ proptest! {
         let encoded: String = password.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let config = good(&format!("postgres://u:{encoded}@a/d"));
         prop_assert!(config.users["u"].password == Some(Secret::plain(&password)));
+    }
+}
+
+#[test]
+fn settings_beside_a_url() {
+    let with = |key: &str, value: &str| {
+        from_url(
+            "postgres://ann@db/shop",
+            &[(key.to_owned(), value.to_owned())],
+        )
+    };
+    let settings = with("listen_port", "7000").expect("it is one").settings;
+    assert_eq!(settings.listen_port, 7000);
+    for (key, value, message) in [
+        ("listen_prot", "7000", "listen_port"),
+        ("listen_port", "many", "a whole number"),
+        ("listen_backlog", "0", "expected a number from 1"),
+    ] {
+        let mistake = with(key, value).expect_err(key).to_string();
+        assert!(
+            mistake.starts_with(key) && mistake.contains(message),
+            "{mistake}"
+        );
     }
 }

@@ -11,8 +11,8 @@ use crate::written::Written;
 pub enum Source {
     /// A file, pgweir's or PgBouncer's, read again at each reload.
     File(PathBuf),
-    /// A URL on the command line.
-    Url(String),
+    /// A URL on the command line, and settings beside it, as pairs of key and value.
+    Url(String, Vec<(String, String)>),
 }
 
 /// What was read, and where it stands.
@@ -43,8 +43,8 @@ impl Source {
     /// Reads and checks it.
     pub(super) fn read(&self) -> Result<Read, Vec<String>> {
         match self {
-            Self::Url(url) => {
-                let config = pgweir_config::from_url(url);
+            Self::Url(url, settings) => {
+                let config = pgweir_config::from_url(url, settings);
                 Ok(Read {
                     config: config.map_err(|mistake| vec![self.say(&mistake)])?,
                     warnings: Vec::new(),
@@ -95,7 +95,7 @@ impl Source {
         match (self, &mistake.file, mistake.line) {
             (Self::File(path), None, Some(_)) => format!("{}:{mistake}", path.display()),
             (Self::File(path), None, None) => format!("{}: {mistake}", path.display()),
-            (Self::File(_), Some(_), _) | (Self::Url(_), ..) => mistake.to_string(),
+            (Self::File(_), Some(_), _) | (Self::Url(..), ..) => mistake.to_string(),
         }
     }
 }

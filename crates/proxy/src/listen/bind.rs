@@ -1,0 +1,188 @@
+//! Sockets from nothing to listening.
+//!
+//! TCP ports are bound first, while the process may still be root; the Unix socket is made by the
+//! user that it runs as, who must be able to remove it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use pgweir_config::{Config, Settings};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::identity;
+
+/// Why nothing can be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A socket could not be made.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which one.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process answers on the Unix socket.
+    #[error("unix socket is in use, cannot continue: {}", .0.display())]
+    InUse(PathBuf),
+    /// `unix_socket_group` is nobody.
+    #[error(transparent)]
+    Group(#[from] identity::Error),
+    /// The configuration names none.
+    #[error("nowhere to listen on: listen_addr and unix_socket_dir are both empty")]
+    Nowhere,
+}
+
+/// TCP sockets that have their address and do not listen yet.
+#[derive(Debug, Default)]
+pub struct Bound {
+    sockets: Vec<(SocketAddr, Socket)>,
+    failed: Option<Error>,
+}
+
+impl Bound {
+    /// Binds every TCP address of the configuration. An address that fails is logged and left out,
+    /// as long as another one works.
+    pub fn tcp(settings: &Settings) -> Self {
+        let mut bound = Self::default();
+        for name in &settings.listen_addr {
+            for address in resolve(name, settings.listen_port) {
+                let socket =
+                    address.and_then(|address| tcp(address).map(|socket| (address, socket)));
+                match socket {
+                    Ok(socket) => bound.sockets.push(socket),
+                    Err(source) => bound.fail(format!("{name}:{}", settings.listen_port), source),
+                }
+            }
+        }
+        bound
+    }
+
+    fn fail(&mut self, address: String, source: io::Error) {
+        tracing::warn!(%address, error = %source, "cannot listen");
+        self.failed = Some(Error::Listen { address, source });
+    }
+
+    /// Has them listen, and the Unix socket too.
+    ///
+    /// # Errors
+    /// When the configuration names TCP addresses and none works, when the Unix socket is all there is
+    /// and does not, or when it is somebody else's.
+    pub fn listen(mut self, config: &Config) -> Result<Listeners, Error> {
+        let settings = &config.settings;
+        let backlog = i32::try_from(settings.listen_backlog).unwrap_or(i32::MAX);
+        let mut listeners = Listeners::default();
+        // TCP last: whoever finds its port open finds everything else there too.
+        if !settings.unix_socket_dir.is_empty() {
+            match unix(settings, backlog) {
+                Ok((socket, path)) => {
+                    tracing::info!(path = %path.display(), "listening");
+                    listeners.unix.push(socket);
+                    listeners.paths.push(path);
+                }
+                // Whoever comes by that socket would reach somebody else.
+                Err(error @ Error::InUse(_)) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot listen");
+                    self.failed = Some(error);
+                }
+            }
+        }
+        for (address, socket) in std::mem::take(&mut self.sockets) {
+            match socket.listen(backlog) {
+                Ok(()) => {
+                    tracing::info!(%address, "listening");
+                    listeners.tcp.push(socket.into());
+                }
+                Err(source) => self.fail(address.to_string(), source),
+            }
+        }
+        if listeners.tcp.is_empty()
+            && (listeners.unix.is_empty() || !settings.listen_addr.is_empty())
+        {
+            return Err(self.failed.unwrap_or(Error::Nowhere));
+        }
+        Ok(listeners)
+    }
+}
+
+/// The sockets, not yet accepting.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    pub(super) tcp: Vec<std::net::TcpListener>,
+    pub(super) unix: Vec<std::os::unix::net::UnixListener>,
+    /// Removed from the file system at the end.
+    paths: Vec<PathBuf>,
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn resolve(name: &str, port: u16) -> Vec<io::Result<SocketAddr>> {
+    if name == "*" {
+        return vec![
+            Ok(([0, 0, 0, 0], port).into()),
+            Ok((std::net::Ipv6Addr::UNSPECIFIED, port).into()),
+        ];
+    }
+    match std::net::ToSocketAddrs::to_socket_addrs(&(name, port)) {
+        Ok(addresses) => addresses.map(Ok).collect(),
+        Err(error) => vec![Err(error)],
+    }
+}
+
+fn tcp(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn unix(
+    settings: &Settings,
+    backlog: i32,
+) -> Result<(std::os::unix::net::UnixListener, PathBuf), Error> {
+    let group = Some(settings.unix_socket_group.as_str()).filter(|name| !name.is_empty());
+    let group = group.map(identity::group).transpose()?;
+    let path =
+        Path::new(&settings.unix_socket_dir).join(format!(".s.PGSQL.{}", settings.listen_port));
+    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+        return Err(Error::InUse(path));
+    }
+    // What is left of a process that was killed.
+    let _ = std::fs::remove_file(&path);
+    let listen = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(&path)?)?;
+        if let Some(group) = group {
+            std::os::unix::fs::chown(&path, None, Some(group.as_raw()))?;
+        }
+        let mode = std::fs::Permissions::from_mode(settings.unix_socket_mode.bits());
+        std::fs::set_permissions(&path, mode)?;
+        socket.listen(backlog)?;
+        Ok(socket.into())
+    };
+    match listen() {
+        Ok(socket) => Ok((socket, path)),
+        Err(source) => Err(Error::Listen {
+            address: path.display().to_string(),
+            source,
+        }),
+    }
+}

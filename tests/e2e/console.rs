@@ -1,6 +1,7 @@
 //! What operators do with psql in the database `pgweir`.
 
 mod config;
+mod suspend;
 
 use std::thread;
 use std::time::Duration;
@@ -162,6 +163,8 @@ fn errors(scene: &Scene) {
             "DROP DATABASE x",
             "invalid command 'DROP DATABASE x', use SHOW HELP;",
         ),
+        // It showed secrets; PgBouncer 1.26 has it no more.
+        ("SHOW FDS", "invalid command 'SHOW FDS', use SHOW HELP;"),
         ("PAUSE nowhere", "no such database: nowhere"),
         ("RESUME", "pooler is not paused/suspended"),
         ("DISABLE", "a database is required"),

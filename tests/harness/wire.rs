@@ -552,6 +552,19 @@ impl Wire {
         }
     }
 
+    /// What is there, if anything; waits for it if nothing is.
+    ///
+    /// # Panics
+    /// If the connection ends, or nothing comes.
+    #[track_caller]
+    pub fn take(&mut self) -> Vec<u8> {
+        if self.buffer.is_empty() {
+            let read = self.read_more().expect("something comes");
+            assert!(read > 0, "closed");
+        }
+        std::mem::take(&mut self.buffer)
+    }
+
     /// How long an answer may take.
     pub fn patience(&self, longest: Duration) {
         let longest = Some(longest);

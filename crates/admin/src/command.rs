@@ -33,7 +33,9 @@ pub enum Command {
     Show(Show),
     /// Hand out no server connections; answered when none is active any more.
     Pause(Option<String>),
-    /// Undo PAUSE and KILL.
+    /// Write what was read, and read nothing more; answered when everything is written.
+    Suspend,
+    /// Undo PAUSE, KILL and SUSPEND.
     Resume(Option<String>),
     /// Refuse new clients of a database.
     Disable(String),
@@ -107,6 +109,7 @@ fn plain(word: &[u8], argument: &[u8], role: Role) -> Option<Result<Command, Err
         b"reload" if argument.is_empty() => Ok(Command::Reload),
         b"shutdown" => Ok(Command::Shutdown(shutdown(argument)?)),
         b"pause" => any("pause", argument).map(Command::Pause),
+        b"suspend" if argument.is_empty() => Ok(Command::Suspend),
         b"resume" => resume(argument),
         b"disable" => one("disable", argument).map(Command::Disable),
         b"enable" => one("enable", argument).map(Command::Enable),
@@ -184,6 +187,7 @@ impl Command {
         Cow::Borrowed(match self {
             Self::Show(_) => "SHOW",
             Self::Pause(_) => "PAUSE",
+            Self::Suspend => "SUSPEND",
             Self::Resume(_) => "RESUME",
             Self::Disable(_) => "DISABLE",
             Self::Enable(_) => "ENABLE",

@@ -30,9 +30,12 @@ pub enum Error {
         /// One of [`CONSOLE_DATABASES`](crate::CONSOLE_DATABASES).
         database: String,
     },
-    /// PAUSE or KILL of what is paused already.
+    /// PAUSE, KILL or SUSPEND of what is paused already.
     #[error("already suspended/paused")]
     AlreadyPaused,
+    /// SUSPEND while PAUSE of a database is in force.
+    #[error("cannot suspend with paused databases")]
+    PausedDatabases,
     /// RESUME while nothing is paused.
     #[error("pooler is not paused/suspended")]
     NotPaused,

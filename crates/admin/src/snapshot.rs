@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub config: Vec<ConfigRow>,
     /// For SHOW STATE: whether PAUSE of everything is in force.
     pub is_paused: bool,
+    /// For SHOW STATE: whether SUSPEND is in force.
+    pub is_suspended: bool,
     /// For SHOW MEM.
     pub mem: Mem,
     /// For SHOW VERSION: our own version, such as `0.1.0`.
@@ -71,7 +73,7 @@ pub struct Needs {
     pub stats: bool,
     /// `config`.
     pub config: bool,
-    /// `is_paused`.
+    /// `is_paused` and `is_suspended`.
     pub state: bool,
     /// `mem`.
     pub mem: bool,

@@ -103,6 +103,9 @@ table! {
         /// A cancel request waits for a server for so long, then is dropped. 0: for ever.
         cancel_wait_timeout: Duration = "10s" => AtOnce;
 
+        /// What a client does not take in so long after SUSPEND ends its connection.
+        suspend_timeout: Duration = "10s" => AtOnce;
+
         /// Largest message that is let through.
         max_packet_size: Size = "2147483647" => AtOnce;
         /// The buffer each worker reads into.

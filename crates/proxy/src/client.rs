@@ -12,7 +12,7 @@ use pgweir_pool::{ClientId, Refusal, Ticket};
 
 use crate::lease::{Guard, Leased};
 use crate::mail::Kill;
-use crate::place::{Peer, Place};
+use crate::place::{OnTheWay, Peer, Place};
 use crate::server::ServerShared;
 
 /// The states of SHOW CLIENTS.
@@ -81,6 +81,8 @@ pub struct ClientShared {
     /// It is not read while it waits, since it has sent too much: somebody must look whether it is
     /// still there.
     pub is_full: Cell<bool>,
+    /// What of it is on its way.
+    pub bytes: Cell<OnTheWay>,
     /// A cancel request has come for what it waits for.
     cancelled: Cell<bool>,
     /// Set to have it disconnected.
@@ -128,6 +130,7 @@ impl ClientShared {
             ticket: Cell::new(None),
             grant: RefCell::new(None),
             is_full: Cell::new(false),
+            bytes: Cell::default(),
             cancelled: Cell::new(false),
             kill: Cell::new(None),
             waker: RefCell::new(None),

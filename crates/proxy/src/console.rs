@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::client::{ClientShared, ClientState};
 use crate::mail::{Answer, Kill, Mail, Order, Shutdown, Whom};
+use crate::shared::Shared;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -29,6 +30,7 @@ pub struct Console {
     /// Bytes that are no whole frame yet.
     held: Vec<u8>,
     session: pgweir_admin::Console,
+    _presence: Presence,
 }
 
 impl Console {
@@ -41,6 +43,7 @@ impl Console {
         role: Role,
     ) -> Self {
         Self {
+            _presence: Presence::new(&worker.shared),
             worker,
             client,
             stream,
@@ -158,6 +161,7 @@ impl Console {
                 self.pause(database.as_deref())?;
                 self.until_quiescent(database.as_deref()).await
             }
+            Command::Suspend => self.suspend().await,
             Command::Resume(database) => self.resume(database.as_deref()),
             Command::Disable(database) => {
                 self.known(Some(&database))?;
@@ -221,7 +225,8 @@ impl Console {
 
     fn pause(&self, database: Option<&str>) -> Result<(), Error> {
         self.known(database)?;
-        if self.worker.shared.pools.lock().is_paused(database) {
+        let shared = &self.worker.shared;
+        if shared.suspension.is_in_force() || shared.pools.lock().is_paused(database) {
             return Err(Error::AlreadyPaused);
         }
         self.worker
@@ -229,8 +234,65 @@ impl Console {
         Ok(())
     }
 
+    async fn suspend(&mut self) -> Result<(), Error> {
+        let shared = Arc::clone(&self.worker.shared);
+        {
+            let pools = shared.pools.lock();
+            if pools.is_paused(None) {
+                return Err(Error::AlreadyPaused);
+            }
+            if pools.is_any_paused() {
+                return Err(Error::PausedDatabases);
+            }
+        }
+        if !shared.suspend(true) {
+            return Err(Error::AlreadyPaused);
+        }
+        let began = Instant::now();
+        self.client.enter(ClientState::Waiting, began);
+        let outcome = loop {
+            let is_over = began.elapsed() > shared.config.load().settings.suspend_timeout;
+            if self.unsent(is_over).await == 0 {
+                break Ok(());
+            }
+            if self.client.is_cancelled() {
+                shared.suspend(false);
+                break Err(Error::Canceled);
+            }
+            if !shared.suspension.is_in_force() {
+                // By somebody else.
+                break Err(Error::NotPaused);
+            }
+            if self.client.kill.get().is_some() || self.has_left() {
+                break Err(Error::ShuttingDown);
+            }
+            tokio::time::sleep(LOOK).await;
+        };
+        self.client.enter(ClientState::Idle, Instant::now());
+        outcome
+    }
+
+    /// How many clients have bytes on their way; they are disconnected if it is over.
+    async fn unsent(&self, is_over: bool) -> usize {
+        let shared = &self.worker.shared;
+        let mut unsent = 0;
+        for worker in 0..shared.workers() {
+            let (reply, wait) = oneshot::channel();
+            let mail = Mail::Unsent {
+                drop: is_over,
+                reply,
+            };
+            shared.mail(WorkerId(worker as u16), mail);
+            unsent += wait.await.unwrap_or(0);
+        }
+        unsent
+    }
+
     fn resume(&self, database: Option<&str>) -> Result<(), Error> {
         self.known(database)?;
+        if database.is_none() && self.worker.shared.suspend(false) {
+            return Ok(());
+        }
         let (paused, any) = {
             let pools = self.worker.shared.pools.lock();
             (pools.is_paused(database), pools.is_any_paused())
@@ -324,6 +386,24 @@ impl Console {
                 self.held.extend_from_slice(&chunk[..len]);
                 false
             }
+        }
+    }
+}
+
+/// That a console connection is there.
+struct Presence(Arc<Shared>);
+
+impl Presence {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.suspension.enter();
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if self.0.suspension.leave() && self.0.suspend(false) {
+            tracing::info!("the last console connection is gone, continuing from SUSPEND");
         }
     }
 }

@@ -62,6 +62,8 @@ fn open(worker: &Rc<Worker>, mail: Mail) {
         Mail::View(reply) => drop(reply.send(view::of_worker(worker))),
         Mail::Kill { whom, why, reply } => drop(reply.send(worker.kill(&whom, why))),
         Mail::Reconnect(database) => worker.reconnect(database.as_deref()),
+        Mail::Suspend(suspended) => worker.suspend(suspended),
+        Mail::Unsent { drop: end, reply } => drop(reply.send(worker.unsent(end))),
         Mail::Settle => worker.pools(|_| ()),
         Mail::ShutDown => worker.shut_down(),
         Mail::Stop => {}

@@ -42,6 +42,7 @@ pub mod server;
 pub mod shared;
 pub mod stats;
 pub mod stream;
+pub mod suspension;
 pub mod timeouts;
 pub mod tls;
 pub mod users;

@@ -128,6 +128,7 @@ pub async fn run(
     if wish.is_for_console() {
         return console(worker, client, conversation, &wish).await;
     }
+    resumed(worker, &conversation).await?;
     if *worker.shared.open.borrow() != Open::Everything {
         return conversation.refuse(Report::new("57P03", "pooler is shutting down"));
     }
@@ -168,6 +169,17 @@ fn introduce(client: &ClientShared, conversation: &Conversation, wish: &Wish) {
         application_name: wish.application_name.clone(),
         console: wish.is_for_console(),
     }));
+}
+
+/// Who comes while SUSPEND is in force waits for its end. Cancel requests and the console do not:
+/// with them somebody may end it.
+async fn resumed(worker: &Worker, conversation: &Conversation) -> Outcome<()> {
+    let mut suspended = worker.shared.suspension.subscribe();
+    tokio::select! {
+        // An error means that the sender is gone, and so is everything.
+        _ = suspended.wait_for(|suspended| !suspended) => Ok(()),
+        () = conversation.stream.hung_up() => Err(Failure::Silent("client gone during login")),
+    }
 }
 
 /// A place for a client that has proved who it is. Only now: who may not log in learns nothing of

@@ -87,6 +87,15 @@ pub enum Mail {
     },
     /// Mark connections of a database (all, if none is named) to be closed when given back.
     Reconnect(Option<Arc<str>>),
+    /// SUSPEND begins, or ends.
+    Suspend(bool),
+    /// How many clients have bytes on their way that the kernel has not taken?
+    Unsent {
+        /// Whether these are to be disconnected.
+        drop: bool,
+        /// Answered with how many there are.
+        reply: oneshot::Sender<usize>,
+    },
     /// Do what the pools ask for: somebody without a worker changed them.
     Settle,
     /// Disconnect clients that do nothing, and each of the others when its transaction ends.
@@ -131,6 +140,8 @@ pub enum Kill {
     Admin,
     /// KILL, or the database is gone from the configuration.
     DatabaseRemoved,
+    /// `suspend_timeout`.
+    Suspend,
     /// `client_idle_timeout`.
     ClientIdle,
     /// `query_timeout`.

@@ -13,6 +13,7 @@ use crate::cancel;
 use crate::client::{ClientShared, ClientState};
 use crate::grant::slot;
 use crate::lease::Guard;
+use crate::place::OnTheWay;
 use crate::report::Report;
 use crate::server::{ServerConn, ServerState};
 use crate::stream::Stream;
@@ -114,14 +115,14 @@ impl Passthrough {
         *self.client.link.borrow_mut() = Some(Rc::clone(&conn.shared));
         self.client.enter(ClientState::Active, now);
         worker.register(&conn.shared);
-        let reason = self.pump(&mut conn).await;
+        let reason = self.pump(worker, &mut conn).await;
         worker.unregister(&conn.shared);
         *self.client.link.borrow_mut() = None;
         // Both sides learn that it is over: the sockets close here.
         reason
     }
 
-    async fn pump(&mut self, conn: &mut ServerConn) -> &'static str {
+    async fn pump(&mut self, worker: &Worker, conn: &mut ServerConn) -> &'static str {
         let held = std::mem::take(&mut self.held);
         if conn.stream.write_all(&held).await.is_err() {
             return "server conn crashed?";
@@ -135,8 +136,15 @@ impl Passthrough {
                 return Poll::Ready("killed");
             }
             // Each direction goes on by itself; both have to be polled each time.
-            let upward = up.poll(cx, &mut self.stream, &mut conn.stream);
-            let downward = down.poll(cx, &mut conn.stream, &mut self.stream);
+            let more = !worker.is_suspended();
+            let upward = up.poll(cx, &mut self.stream, &mut conn.stream, more);
+            let downward = down.poll(cx, &mut conn.stream, &mut self.stream, more);
+            let bytes = |half: &Half| OnTheWay {
+                held: 0,
+                unsent: (half.end - half.start) as u32,
+            };
+            self.client.bytes.set(bytes(&down));
+            conn.shared.bytes.set(bytes(&up));
             match (upward, downward) {
                 (Poll::Ready(Side::From), _) | (_, Poll::Ready(Side::To)) => {
                     Poll::Ready("client close request")
@@ -175,12 +183,13 @@ impl Half {
         }
     }
 
-    /// Carries what it can; ready when one of the sides has ended.
+    /// Carries what it can, and with `more` reads on; ready when one of the sides has ended.
     fn poll(
         &mut self,
         cx: &mut std::task::Context<'_>,
         from: &mut Stream,
         to: &mut Stream,
+        more: bool,
     ) -> std::task::Poll<Side> {
         use std::task::Poll;
         loop {
@@ -200,6 +209,9 @@ impl Half {
                     Poll::Ready(Err(_)) => return Poll::Ready(Side::To),
                     Poll::Pending => {}
                 }
+            }
+            if !more {
+                return Poll::Pending;
             }
             match from.poll_read(cx, &mut self.buffer) {
                 Poll::Ready(Ok(len)) if len > 0 => (self.start, self.end) = (0, len),

@@ -86,3 +86,12 @@ mod tests {
         assert!(pid < 1 << 31, "drivers print it as a signed number");
     }
 }
+
+/// Bytes of a connection that are on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OnTheWay {
+    /// Read, and not dealt with.
+    pub held: u32,
+    /// To be written, and not taken by the kernel.
+    pub unsent: u32,
+}

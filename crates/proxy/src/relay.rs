@@ -22,6 +22,7 @@ use crate::admission::{Admission, Seat};
 use crate::client::{ClientShared, ClientState};
 use crate::lease::Leased;
 use crate::mail::Kill;
+use crate::place::OnTheWay;
 use crate::reading::{Scratch, keep, put_in_front, read};
 use crate::stats::Stats;
 use crate::stream::{Backlog, Stream};
@@ -187,6 +188,31 @@ impl Relay {
         }
         cx.waker().wake_by_ref();
         Ok(())
+    }
+
+    /// Writes what was read before; the end of SUSPEND wakes the task for the rest.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let drained = self.backlog.drain(cx, &mut self.stream);
+        drained.map_err(client_lost)?;
+        if let Link::Leased(leased) = &mut self.link {
+            let conn = &mut leased.conn;
+            let drained = conn.backlog.drain(cx, &mut conn.stream);
+            drained.map_err(server_lost)?;
+        }
+        Ok(())
+    }
+
+    /// For the console: what is on its way.
+    fn take_note(&self) {
+        let bytes = |held: &[u8], backlog: &Backlog| OnTheWay {
+            held: held.len() as u32,
+            unsent: backlog.len() as u32,
+        };
+        self.client.bytes.set(bytes(&self.held, &self.backlog));
+        if let Link::Leased(leased) = &self.link {
+            let conn = &leased.conn;
+            conn.shared.bytes.set(bytes(&conn.held, &conn.backlog));
+        }
     }
 
     /// One read of the server's socket. Says whether there was anything.
@@ -450,7 +476,13 @@ impl Future for Relay {
         if let Some(kill) = this.client.kill.get() {
             return Poll::Ready(End::Killed(kill));
         }
-        match this.turns(cx) {
+        let turned = if this.worker.is_suspended() {
+            this.flush(cx)
+        } else {
+            this.turns(cx)
+        };
+        this.take_note();
+        match turned {
             Ok(()) => Poll::Pending,
             Err(end) => Poll::Ready(end),
         }

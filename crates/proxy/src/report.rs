@@ -143,6 +143,7 @@ impl Report {
         match kill {
             Kill::Admin => Self::new("57P01", "admin forced disconnect"),
             Kill::DatabaseRemoved => Self::new("57P01", "database removed"),
+            Kill::Suspend => Self::new("57P01", "suspend_timeout"),
             Kill::ClientIdle => Self::new("57P05", "client_idle_timeout"),
             Kill::Query => Self::new("57014", "query timeout"),
             // PgBouncer's names of the two differ by that line.

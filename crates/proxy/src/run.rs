@@ -245,6 +245,7 @@ async fn serve(
             }
             _ = signals.user2.recv() => {
                 tracing::info!("got SIGUSR2, continuing from PAUSE");
+                shared.suspend(false);
                 shared.pools.lock().resume(None, Instant::now());
                 None
             }
@@ -318,6 +319,9 @@ impl Descent {
             _ => "waiting for all clients disconnect",
         };
         tracing::info!("got {cause}, shutting down, {what}");
+        if shared.suspend(false) {
+            tracing::warn!("SUSPEND was in force: clients go on until the end");
+        }
         raise(&shared.open, Open::UnixOnly);
         if how == Shutdown::WaitForServers {
             shared.pools.lock().shut_down(Instant::now());

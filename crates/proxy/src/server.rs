@@ -10,6 +10,7 @@ use pgweir_config::Host;
 use pgweir_pool::{ConnId, PoolId};
 use pgweir_session::Server;
 
+use crate::place::OnTheWay;
 use crate::stream::{Backlog, Stream};
 
 /// What does not change while a connection lives, and goes with it from worker to worker.
@@ -63,6 +64,8 @@ pub struct ServerShared {
     pub was_cancelled: Cell<bool>,
     /// RECONNECT or a reload asks for it to be closed when it is given back.
     pub close_needed: Cell<bool>,
+    /// What of it is on its way while a client holds it.
+    pub bytes: Cell<OnTheWay>,
 }
 
 /// The states of SHOW SERVERS.
@@ -118,6 +121,7 @@ impl ServerConn {
             cancels: Cell::new(0),
             was_cancelled: Cell::new(false),
             close_needed: Cell::new(false),
+            bytes: Cell::default(),
         };
         Self {
             stream,

@@ -19,6 +19,7 @@ use crate::admission::Admissions;
 use crate::limits;
 use crate::mail::{Mail, Order};
 use crate::stats::{DatabaseStats, Stats, Totals};
+use crate::suspension::Suspension;
 use crate::tls::Tls;
 use crate::users::{self, Found, Users};
 use crate::written::Written;
@@ -74,6 +75,8 @@ pub struct Shared {
     pub admissions: Arc<Admissions>,
     /// Which sockets accept.
     pub open: watch::Sender<Open>,
+    /// SUSPEND.
+    pub suspension: Suspension,
     /// What the console and signals ask of the main thread.
     pub orders: mpsc::UnboundedSender<Order>,
     /// When the process started.
@@ -112,6 +115,7 @@ impl Shared {
             stats: Mutex::default(),
             overall: Mutex::default(),
             averaged: Mutex::new(Instant::now()),
+            suspension: Suspension::default(),
             open: watch::Sender::new(Open::Everything),
             orders,
             started: jiff::Timestamp::now(),
@@ -162,6 +166,17 @@ impl Shared {
             }
             _ => {}
         }
+    }
+
+    /// SUSPEND, or its end; says whether that is a change.
+    pub fn suspend(&self, suspended: bool) -> bool {
+        let changed = self.suspension.set(suspended);
+        if changed {
+            for worker in 0..self.workers() {
+                self.mail(WorkerId(worker as u16), Mail::Suspend(suspended));
+            }
+        }
+        changed
     }
 
     /// The next number for SHOW CLIENTS and SHOW SERVERS.

@@ -13,6 +13,10 @@ pub const SWEEP: Duration = Duration::from_millis(250);
 
 /// One look around. `autodb` is what the last one has left behind.
 pub fn sweep(worker: &Rc<Worker>, autodb: &mut Autodb) {
+    // Nobody can do anything about its time being over.
+    if worker.is_suspended() {
+        return;
+    }
     let now = Instant::now();
     // The pools are common to all workers: one of them looks after their time.
     if worker.id.0 == 0 {

@@ -50,6 +50,7 @@ pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {
         snapshot.config = settings(shared);
     }
     snapshot.is_paused = shared.pools.lock().is_paused(None);
+    snapshot.is_suspended = shared.suspension.is_in_force();
     snapshot
 }
 

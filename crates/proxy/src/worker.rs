@@ -50,6 +50,8 @@ pub struct Worker {
     pub scratch: RefCell<Scratch>,
     /// For the leases that are held here.
     return_to: Rc<ReturnTo>,
+    /// Whether nothing more is to be read.
+    suspended: Cell<bool>,
     clients: RefCell<Slab<Rc<ClientShared>>>,
     generation: Cell<u32>,
     limits: RefCell<Rc<Limits>>,
@@ -79,6 +81,7 @@ impl Worker {
                 to_server: Batch::new(),
                 to_client: Batch::new(),
             }),
+            suspended: Cell::new(false),
             clients: RefCell::default(),
             generation: Cell::new(0),
             idle: RefCell::default(),

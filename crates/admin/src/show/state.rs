@@ -1,4 +1,4 @@
-//! SHOW STATE: whether everything is paused.
+//! SHOW STATE: whether everything is paused or suspended.
 
 use crate::column::{Table, text};
 use crate::snapshot::Needs;
@@ -15,20 +15,15 @@ pub(crate) static SHOW: Table<StateRow> = Table {
         text("value", |row| if row.value { "yes" } else { "no" }),
     ]],
     each: |snapshot, show| {
-        let paused = snapshot.is_paused;
-        show(&StateRow {
-            key: "active",
-            value: !paused,
-        });
-        show(&StateRow {
-            key: "paused",
-            value: paused,
-        });
-        // There is no SUSPEND.
-        show(&StateRow {
-            key: "suspended",
-            value: false,
-        });
+        let (paused, suspended) = (snapshot.is_paused, snapshot.is_suspended);
+        let active = !paused && !suspended;
+        for (key, value) in [
+            ("active", active),
+            ("paused", paused),
+            ("suspended", suspended),
+        ] {
+            show(&StateRow { key, value });
+        }
     },
     needs: Needs {
         state: true,

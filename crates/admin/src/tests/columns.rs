@@ -194,7 +194,10 @@ fn d3_needs_name_all_that_is_looked_at() {
             part.averages = full.averages;
         });
         take(needs.config, |part, full| part.config = full.config);
-        take(needs.state, |part, full| part.is_paused = full.is_paused);
+        take(needs.state, |part, full| {
+            part.is_paused = full.is_paused;
+            part.is_suspended = full.is_suspended;
+        });
         take(needs.mem, |part, full| part.mem = full.mem);
         take(needs.version, |part, full| part.version = full.version);
         let (mut of_part, mut of_full) = (Vec::new(), Vec::new());

@@ -71,6 +71,7 @@ fn d2_actions_are_commands() {
     check("wait_close", Command::WaitClose(None));
     check("wait_close a", Command::WaitClose(some("a")));
     check("reload", Command::Reload);
+    check("Suspend;", Command::Suspend);
     check("shutdown", Command::Shutdown(Shutdown::Now));
     check(
         "shutdown wait_for_servers",
@@ -112,7 +113,7 @@ fn d2_other_texts_are_no_commands() {
         "show foo",
         "show \"\"",
         "show fds",
-        "suspend",
+        "suspend x",
         "help",
         "frobnicate",
         "show version;;",
@@ -238,6 +239,7 @@ fn d2_who_may_look_only_looks() {
         "kill_client x",
         "wait_close",
         "reload",
+        "suspend",
         "shutdown",
         "shutdown wait_for_clients",
         "set server_lifetime = 1",
@@ -245,7 +247,7 @@ fn d2_who_may_look_only_looks() {
     ] {
         refused(Role::Stats, text, Error::AdminNeeded);
     }
-    for text in ["frob", "reload x", "shutdown x", "show foo", "suspend"] {
+    for text in ["frob", "reload x", "shutdown x", "show foo", "suspend x"] {
         refused(Role::Stats, text, Error::Invalid(text.into()));
     }
     assert_eq!(

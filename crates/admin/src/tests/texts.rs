@@ -62,6 +62,8 @@ fn d2_refusals_have_the_words_of_pgbouncer() {
         "cannot wait in admin db: pgbouncer",
     );
     check(Error::AlreadyPaused, "08P01", "already suspended/paused");
+    let text = "cannot suspend with paused databases";
+    check(Error::PausedDatabases, "08P01", text);
     check(Error::NotPaused, "08P01", "pooler is not paused/suspended");
     check(
         Error::DatabaseNotPaused(x()),

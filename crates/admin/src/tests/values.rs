@@ -142,6 +142,7 @@ pub(super) fn snapshot() -> Snapshot {
             ..ConfigRow::default()
         }],
         is_paused: true,
+        is_suspended: true,
         mem: Mem {
             pool_cache: cache,
             ..Mem::default()
@@ -334,7 +335,7 @@ fn rows_of_totals() {
 
 #[test]
 fn rows_that_are_always_the_same() {
-    check(Show::State, &["active,no", "paused,yes", "suspended,no"]);
+    check(Show::State, &["active,no", "paused,yes", "suspended,yes"]);
     check(Show::Version, &["PgBouncer 1.25.2,0.1.0"]);
     check(Show::Config, &["k,NULL,NULL,yes"]);
     for show in [

@@ -129,7 +129,6 @@ pub(crate) const SETTINGS: &[NotYet] = &[
     ),
     not_yet("server_tls_ciphers", CIPHERS, &["default", "secure", ""]),
     not_yet("server_tls13_ciphers", CIPHERS, &[""]),
-    not_yet("suspend_timeout", "there is no SUSPEND", &["10"]),
     not_yet(
         "so_reuseport",
         "one process listens, with a thread for each CPU",

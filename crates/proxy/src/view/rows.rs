@@ -9,7 +9,7 @@ use pgweir_pool::WorkerId;
 
 use crate::client::{ClientShared, ClientState};
 use crate::mail::WorkerView;
-use crate::place::Peer;
+use crate::place::{OnTheWay, Peer};
 use crate::server::{ServerShared, ServerState};
 use crate::worker::Worker;
 
@@ -111,9 +111,19 @@ fn client_row(
             .map_or_else(String::new, |login| login.application_name.clone()),
         prepared_statements: client.prepared.get().into(),
         id: client.id,
-        buffers: Buffers::default(),
+        buffers: buffers(client.bytes.get()),
         worker: worker.0.into(),
         pin: None,
+    }
+}
+
+/// What is read is not judged yet, or there were no need to keep it; what is written is gone.
+fn buffers(bytes: OnTheWay) -> Buffers {
+    Buffers {
+        recv_pos: bytes.held.into(),
+        pkt_avail: bytes.held.into(),
+        send_avail: bytes.unsent.into(),
+        ..Buffers::default()
     }
 }
 
@@ -162,7 +172,11 @@ fn server_row(
         application_name: String::new(),
         prepared_statements: server.prepared.get().into(),
         id: facts.id,
-        buffers: Buffers::default(),
+        buffers: match server.state.get() {
+            ServerState::Active => buffers(server.bytes.get()),
+            // It carries nothing that belongs to anybody.
+            _ => Buffers::default(),
+        },
         worker: worker.0.into(),
         pin: None,
     }

@@ -73,6 +73,38 @@ impl Worker {
         }
     }
 
+    /// Whether nothing more is to be read (SUSPEND).
+    pub fn is_suspended(&self) -> bool {
+        self.suspended.get()
+    }
+
+    /// SUSPEND begins, or ends.
+    pub fn suspend(&self, suspended: bool) {
+        self.suspended.set(suspended);
+        for client in self.clients() {
+            client.wake();
+        }
+    }
+
+    /// How many clients have something on its way, to them or to their servers, that the kernel has
+    /// not taken. With `end` they are disconnected.
+    pub fn unsent(&self, end: bool) -> usize {
+        let clients = self.clients();
+        let unsent = clients.iter().filter(|client| {
+            let link = client.link.borrow();
+            let to_server = link.as_ref().map_or(0, |server| server.bytes.get().unsent);
+            client.bytes.get().unsent + to_server > 0
+        });
+        let mut count = 0;
+        for client in unsent {
+            count += 1;
+            if end {
+                client.kill(Kill::Suspend);
+            }
+        }
+        count
+    }
+
     /// Disconnects clients; says how many.
     pub fn kill(&self, whom: &Whom, why: Kill) -> usize {
         let mut killed = 0;

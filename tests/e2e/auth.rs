@@ -1,6 +1,7 @@
 //! Who gets in, and how pgweir itself gets in.
 
 mod query;
+mod rules;
 
 use std::fs;
 

@@ -105,6 +105,20 @@ impl Secret {
         }
     }
 
+    /// What a password was probably meant to be that begins like a hash or a verifier, and is none.
+    pub fn looks_like(&self) -> Option<&'static str> {
+        let Kind::Plain(password) = &self.kind else {
+            return None;
+        };
+        if password.starts_with("md5") {
+            Some("an MD5 hash")
+        } else {
+            password
+                .starts_with("SCRAM-SHA-256$")
+                .then_some("a SCRAM verifier")
+        }
+    }
+
     /// Whether it is the secret of nobody: an empty password lets nobody in.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(&self.kind, Kind::Plain(password) if password.is_empty())
@@ -199,6 +213,17 @@ mod tests {
             Secret::parse(&verifier) == Secret::parse(&verifier)
                 && Secret::parse("a") != Secret::parse("b")
         );
+    }
+
+    #[test]
+    fn what_is_nearly_a_hash_is_told() {
+        let check = |text: &str, expected| assert_eq!(Secret::parse(text).looks_like(), expected);
+        check("pencil", None);
+        check(&md5::stored("u", b"p"), None);
+        check(&md5::stored("u", b"p")[..34], Some("an MD5 hash"));
+        let verifier = ScramKeys::derive(b"p", b"salt", 10).verifier().to_text();
+        check(&verifier, None);
+        check(&verifier[..verifier.len() - 1], Some("a SCRAM verifier"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::model::Config;
 use crate::place::Place;
 use crate::settings::Settings;
 use crate::value::tls::SslMode;
+use crate::value::words::AuthType;
 
 /// Names that are the console's.
 const CONSOLE: [&str; 2] = ["pgweir", "pgbouncer"];
@@ -108,6 +109,14 @@ fn check_sizes(settings: &Settings, report: Report<'_>) {
 
 fn check_auth(settings: &Settings, report: Report<'_>) {
     check_auth_dbname(settings.auth_dbname.as_deref(), report);
+    if settings.auth_type == AuthType::Hba && settings.auth_hba_file.is_none() {
+        let message = "\"hba\" needs auth_hba_file".to_owned();
+        report(&["auth_type", "auth_hba_file"], message);
+    }
+    if settings.auth_type == AuthType::Cert && !settings.client_tls_sslmode.verifies() {
+        let message = "\"cert\" needs client_tls_sslmode \"verify-full\"".to_owned();
+        report(&["auth_type", "client_tls_sslmode"], message);
+    }
     if settings.auth_query.is_empty() {
         report(&["auth_query"], "is empty".to_owned());
     }

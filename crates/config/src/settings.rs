@@ -139,8 +139,16 @@ table! {
         /// Certificate shown to servers, PEM.
         server_tls_cert_file: Option<PathBuf> as "\"/etc/pgweir/client.crt\"" => Reconnect;
 
-        /// How clients prove who they are.
+        /// How clients prove who they are: `any` (they need not, and are whom their database's `user`
+        /// says), `trust` (nor need they, but there must be such a user), `plain`, `md5`,
+        /// `scram-sha-256`, `cert` (by the common name of a certificate, with a `client_tls_sslmode`
+        /// that verifies it), or `hba` (each as `auth_hba_file` says).
         auth_type: AuthType = "scram-sha-256", ini "md5" => AtOnce;
+        /// With `auth_type = hba`: the file that says who is asked what, in lines as those of
+        /// PostgreSQL's `pg_hba.conf`.
+        auth_hba_file: Option<PathBuf> as "\"/etc/pgweir/hba.conf\"" => AtOnce;
+        /// The file of its maps (`map=` of `cert` and `peer`), in lines of `map system-user user`.
+        auth_ident_file: Option<PathBuf> as "\"/etc/pgweir/ident.conf\"" => AtOnce;
         /// File of users and secrets, in lines of `"user" "secret"`.
         auth_file: Option<PathBuf> as "\"/etc/pgweir/userlist.txt\"" => AtOnce;
         /// Who asks the server for the secrets of users that no file has, with `auth_query`. Not given:

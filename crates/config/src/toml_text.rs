@@ -54,14 +54,27 @@ pub fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
     }
 }
 
-/// The line of a key of `[pgweir]`, for what is wrong with a file that it names.
+/// The line of a key of `[pgweir]`, or of `users.NAME.password` and the like, for what is wrong with
+/// what it names.
 pub fn line_of(text: &str, key: &str) -> Option<usize> {
     let lines = Lines::of(text);
     let (root, _) = DeTable::parse_recoverable(text);
-    let DeValue::Table(settings) = root.get_ref().get("pgweir")?.get_ref() else {
-        return None;
-    };
-    let (found, _) = settings.get_key_value(key)?;
+    let mut section = root.into_inner();
+    let mut path = vec!["pgweir"];
+    let mut key = key;
+    if let Some((kind, rest)) = key.split_once('.') {
+        // A name may have dots of its own.
+        let (name, last) = rest.rsplit_once('.')?;
+        path = vec![kind, name];
+        key = last;
+    }
+    for name in path {
+        let DeValue::Table(inner) = section.remove(name)?.into_inner() else {
+            return None;
+        };
+        section = inner;
+    }
+    let (found, _) = section.get_key_value(key)?;
     lines.at(found)
 }
 

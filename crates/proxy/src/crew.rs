@@ -79,27 +79,19 @@ mod tests {
     use pgweir_pool::{Action, ClientId, Kind, Limits, PoolKey, Take, WorkerId};
 
     use super::*;
+    use crate::files::Files;
     use crate::shared::Shared;
-    use crate::tls::Tls;
-    use crate::users::Users;
     use crate::written::Written;
 
     /// A permit that comes before or after the worker has stopped is answered all the same.
     #[tokio::test]
     async fn x3_permits_in_mail_that_nobody_opens_are_answered() {
         let config = Config::default();
-        let tls = Tls::load(&config.settings).expect("nothing to load");
+        let files = Files::read(&config, &mut Vec::new()).expect("none are named");
         let (mail, mailbox) = mpsc::unbounded_channel();
         let (orders, _) = mpsc::unbounded_channel();
         let written = Written::nowhere();
-        let shared = Shared::new(
-            Arc::new(config),
-            Users::default(),
-            tls,
-            written,
-            vec![mail],
-            orders,
-        );
+        let shared = Shared::new(Arc::new(config), files, written, vec![mail], orders);
         let worker = Worker::new(WorkerId(0), Arc::clone(&shared));
         shared.mail(WorkerId(0), Mail::Stop);
         shared.mail(WorkerId(0), Mail::Open(permit(&shared, "before")));

@@ -118,25 +118,17 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::tls::Tls;
-    use crate::users::Users;
+    use crate::files::Files;
     use crate::written::Written;
 
     #[test]
     fn x5_a_dropped_lease_comes_back_as_broken() {
         let config = Config::default();
-        let tls = Tls::load(&config.settings).expect("nothing to load");
+        let files = Files::read(&config, &mut Vec::new()).expect("none are named");
         let (mail, mut mailbox) = mpsc::unbounded_channel();
         let (orders, _) = mpsc::unbounded_channel();
         let written = Written::nowhere();
-        let shared = Shared::new(
-            Arc::new(config),
-            Users::default(),
-            tls,
-            written,
-            vec![mail],
-            orders,
-        );
+        let shared = Shared::new(Arc::new(config), files, written, vec![mail], orders);
         let return_to = ReturnTo {
             worker: WorkerId(0),
             shared: Arc::clone(&shared),

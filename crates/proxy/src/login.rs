@@ -2,11 +2,13 @@
 
 mod exchange;
 mod known;
+mod way;
 mod wish;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
+use pgweir_config::AuthType;
 use pgweir_pool::{Kind, PoolId};
 use pgweir_session::{Client, Mode};
 use pgweir_wire::backend::Status;
@@ -16,6 +18,7 @@ use tokio::time::Instant;
 
 use self::exchange::authenticate;
 use self::known::Known;
+use self::way::way;
 use self::wish::{Wish, wish};
 use crate::admission::{Full, Seat};
 use crate::cancel;
@@ -61,6 +64,8 @@ struct Conversation {
     unsent: Vec<u8>,
     /// DER of our certificate, once the stream is under TLS.
     certificate: Option<Vec<u8>>,
+    /// The common name of the client's, which has been verified.
+    client_name: Option<String>,
     /// When the login must be done.
     deadline: Instant,
 }
@@ -112,6 +117,7 @@ pub async fn run(
         buffer: Vec::new(),
         unsent: Vec::new(),
         certificate: None,
+        client_name: None,
         deadline,
     };
     let (mut conversation, mut wish) = startup(worker, client, conversation).await?;
@@ -139,15 +145,7 @@ pub async fn run(
         let setting = "max_client_conn";
         return conversation.refuse(Report::full(&Full { setting, count }));
     }
-    let known;
-    (conversation, known) = known::user(worker, client, conversation, &wish).await?;
-    if let Some(name) = known.name() {
-        // The query's word for the user: from now on the client is that one.
-        wish.user = name.to_owned();
-        introduce(client, &conversation, &wish);
-    }
-    let conversation = authenticate(worker, conversation, &wish, &known).await?;
-    known.keep(worker, &wish);
+    let conversation = prove(worker, client, conversation, &mut wish).await?;
     let (mut conversation, seat) = seat(worker, conversation, &wish)?;
     if wish.replication.is_some() {
         conversation.send(&[]).await?;
@@ -157,6 +155,27 @@ pub async fn run(
         return Ok(Box::new(Ready::Replication(Box::new(passthrough))));
     }
     welcome(worker, client, conversation, &wish, seat).await
+}
+
+/// Has a client of a database prove who it is.
+async fn prove(
+    worker: &Rc<Worker>,
+    client: &Rc<ClientShared>,
+    conversation: Conversation,
+    wish: &mut Wish,
+) -> Outcome<Conversation> {
+    // Who may not come in is not looked up.
+    let (conversation, mut way) = way(worker, client, conversation, wish)?;
+    let (mut conversation, known) = known::user(worker, client, conversation, wish, &way).await?;
+    if let Some(name) = known.name().filter(|name| **name != wish.user) {
+        // The query's word for the user: from now on the client is that one.
+        wish.user = name.to_owned();
+        introduce(client, &conversation, wish);
+        (conversation, way) = self::way::way(worker, client, conversation, wish)?;
+    }
+    let conversation = authenticate(worker, conversation, wish, &known, &way).await?;
+    known.keep(worker, wish);
+    Ok(conversation)
 }
 
 /// What others may know of the client from now on.
@@ -383,6 +402,8 @@ async fn encrypt(
     };
     match tls.accept(socket, direct).await {
         Ok((stream, certificate)) => Ok(Conversation {
+            client_name: crate::tls::client_certificate(&stream)
+                .and_then(|certificate| pgweir_auth::common_name(&certificate)),
             stream: Stream::Tls(Box::new(stream.into())),
             buffer: Vec::new(),
             unsent: Vec::new(),
@@ -409,7 +430,10 @@ async fn console(
         && conversation.stream.peer_uid() == Some(nix::unistd::geteuid().as_raw());
     let role = if is_owner || named(&config.settings.admin_users) {
         pgweir_admin::Role::Admin
-    } else if named(&config.settings.stats_users) {
+    } else if named(&config.settings.stats_users)
+        // Who is anybody may look.
+        || config.settings.auth_type == AuthType::Any
+    {
         pgweir_admin::Role::Stats
     } else {
         return conversation.refuse(
@@ -422,7 +446,8 @@ async fn console(
     } else {
         // Users of the console are the operator's: no server is asked about them.
         let known = Known::of_files(worker, wish);
-        authenticate(worker, conversation, wish, &known).await?
+        let (conversation, way) = way(worker, client, conversation, wish)?;
+        authenticate(worker, conversation, wish, &known, &way).await?
     };
     let mut conversation = conversation;
     let mut out = Vec::new();

@@ -115,7 +115,7 @@ fn check(file: &std::path::Path) -> ExitCode {
     match load(&Source::File(file.to_owned())) {
         Ok(loaded) => {
             tell(&loaded.warnings);
-            let (databases, users) = (loaded.config.databases.len(), loaded.users.len());
+            let (databases, users) = (loaded.config.databases.len(), loaded.files.users.len());
             println!(
                 "{}: no mistakes; {databases} databases, {users} users",
                 file.display()

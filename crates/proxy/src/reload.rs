@@ -9,11 +9,11 @@ use std::time::Instant;
 use pgweir_config::{Config, Mistake};
 use pgweir_pool::{PoolKey, WorkerId};
 
+use crate::files::Files;
 use crate::limits;
 use crate::mail::{Kill, Mail, Whom};
 use crate::shared::Shared;
-use crate::tls::{Misfit, Tls};
-use crate::users::{self, Users};
+use crate::users;
 use crate::written::Written;
 
 pub use self::changes::Changes;
@@ -24,11 +24,9 @@ pub use self::source::Source;
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Users and their secrets.
-    pub users: Users,
-    /// Certificates and keys.
-    pub tls: Tls,
-    /// What the configuration says without effect, one line each.
+    /// What is in the files that it names.
+    pub files: Files,
+    /// What it says without effect, and what is odd, one line each.
     pub warnings: Vec<String>,
     /// Where and how it is written.
     pub written: Written,
@@ -39,34 +37,28 @@ pub struct Loaded {
 /// # Errors
 /// One line for each mistake.
 pub fn load(source: &Source) -> Result<Loaded, Vec<String>> {
-    let read = source.read()?;
-    let config = &read.config;
-    let mut mistakes = Vec::new();
-    let users = users::read(config, &mut mistakes);
-    let tls = match Tls::load(&config.settings) {
-        Ok(tls) => Some(tls),
-        Err(misfits) => {
-            let mistake = |misfit: &Misfit| Mistake::new(misfit.key, misfit.error.to_string());
-            mistakes.extend(misfits.iter().map(mistake));
-            None
+    let mut read = source.read()?;
+    let mut odd = Vec::new();
+    let files = Files::read(&read.config, &mut odd);
+    let sorted = |mut all: Vec<Mistake>| {
+        for mistake in all.iter_mut().filter(|mistake| mistake.file.is_none()) {
+            read.locate(mistake);
         }
+        all.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        all
     };
-    if let Some(tls) = tls
-        && mistakes.is_empty()
-    {
-        return Ok(Loaded {
-            warnings: read.warnings.iter().map(|it| source.say(it)).collect(),
-            written: source.written(&read),
-            config: read.config,
-            users,
-            tls,
-        });
-    }
-    for mistake in &mut mistakes {
-        read.locate(mistake);
-    }
-    mistakes.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-    Err(mistakes.iter().map(|mistake| source.say(mistake)).collect())
+    let files = files.map_err(|mistakes| {
+        let mistakes = sorted(mistakes);
+        mistakes.iter().map(|it| source.say(it)).collect::<Vec<_>>()
+    })?;
+    let odd = sorted(odd);
+    read.warnings.extend(odd);
+    Ok(Loaded {
+        warnings: read.warnings.iter().map(|it| source.say(it)).collect(),
+        written: source.written(&read),
+        config: read.config,
+        files,
+    })
 }
 
 /// Logs what a configuration says without effect.
@@ -84,8 +76,7 @@ pub fn warn(warnings: &[String]) {
 pub fn reload(shared: &Shared, source: &Source) -> Result<Changes, Vec<String>> {
     let loaded = load(source)?;
     warn(&loaded.warnings);
-    let (users, tls) = (Some(loaded.users), Some(loaded.tls));
-    let changes = adopt(shared, loaded.config, users, tls);
+    let changes = adopt(shared, loaded.config, Some(loaded.files));
     for setting in changes.needs_restart() {
         tracing::warn!(
             setting,
@@ -106,37 +97,38 @@ pub fn set(shared: &Shared, key: &str, value: &str) -> Result<(), String> {
         .load()
         .set(key, value, shared.written.notation);
     let config = config.map_err(|mistake| mistake.to_string())?;
-    let mut mistakes = Vec::new();
-    let users = (key == "auth_file").then(|| users::read(&config, &mut mistakes));
-    let tls = match key.contains("_tls_") {
-        true => Some(Tls::load(&config.settings)),
-        false => None,
-    };
-    let tls = tls.transpose().map_err(|misfits| {
-        let misfits: Vec<String> = misfits.iter().map(ToString::to_string).collect();
-        misfits.join("; ")
-    })?;
-    if let Some(mistake) = mistakes.first() {
-        return Err(mistake.to_string());
-    }
-    adopt(shared, config, users, tls);
+    let mut odd = Vec::new();
+    let names_files = key.starts_with("auth_") || key.contains("_tls_");
+    let files = names_files.then(|| Files::read(&config, &mut odd));
+    let lines = |all: Vec<Mistake>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let files = files.transpose();
+    let files = files.map_err(|mistakes| lines(mistakes).join("; "))?;
+    warn(&lines(odd));
+    adopt(shared, config, files);
     Ok(())
 }
 
-/// Puts a checked configuration in force in the place of the old one, with the users and certificates
-/// that were read for it; those not given stay.
-fn adopt(shared: &Shared, config: Config, users: Option<Users>, tls: Option<Tls>) -> Changes {
+/// Puts a checked configuration in force in the place of the old one, with the files that were read
+/// for it; without them, what they said stays.
+fn adopt(shared: &Shared, config: Config, files: Option<Files>) -> Changes {
     let old = shared.config.load_full();
     let difference = pgweir_config::difference(&old, &config);
     let config = old.reloaded(config);
     let mut changes = Changes::of(&difference);
-    if let Some(tls) = tls {
+    if let Some(files) = files {
+        let Files {
+            mut users,
+            rules,
+            tls,
+        } = files;
         if !tls.is_of_same_files(&shared.tls.load()) {
             changes.whole("certificates");
         }
         shared.tls.store(Arc::new(tls));
-    }
-    if let Some(mut users) = users {
+        if rules != **shared.rules.load() {
+            changes.whole("rules");
+        }
+        shared.rules.store(Arc::new(rules));
         let before = shared.users.load();
         users::prepare(&mut users, &before, &shared.process_secret);
         changes.userlist((&before, &old), (&users, &config));

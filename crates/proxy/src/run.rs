@@ -152,8 +152,7 @@ fn start_workers(loaded: Loaded) -> io::Result<Started> {
     let (order, orders) = mpsc::unbounded_channel();
     let shared = Shared::new(
         Arc::new(loaded.config),
-        loaded.users,
-        loaded.tls,
+        loaded.files,
         loaded.written,
         senders,
         order,

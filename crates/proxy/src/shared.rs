@@ -16,8 +16,10 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, watch};
 
 use crate::admission::Admissions;
+use crate::files::Files;
 use crate::limits;
 use crate::mail::{Mail, Order};
+use crate::rules::Rules;
 use crate::stats::{DatabaseStats, Stats, Totals};
 use crate::suspension::Suspension;
 use crate::tls::Tls;
@@ -51,6 +53,8 @@ pub struct Shared {
     pub written: Written,
     /// The secrets in force.
     pub users: ArcSwap<Users>,
+    /// Who is asked what.
+    pub rules: ArcSwap<Rules>,
     /// Certificates and keys in force.
     pub tls: ArcSwap<Tls>,
     /// Prepared statements.
@@ -91,20 +95,25 @@ impl Shared {
     /// For as many workers as there are mailboxes.
     pub fn new(
         config: Arc<Config>,
-        mut users: Users,
-        tls: Tls,
+        files: Files,
         written: Written,
         mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
         orders: mpsc::UnboundedSender<Order>,
     ) -> Arc<Self> {
         let workers = mailboxes.len();
         let process_secret = rand::random();
+        let Files {
+            mut users,
+            rules,
+            tls,
+        } = files;
         users::prepare(&mut users, &Users::default(), &process_secret);
         Arc::new(Self {
             pools: Mutex::new(Pools::new(workers as u16, LOCALITY)),
             config: ArcSwap::new(config),
             written,
             users: ArcSwap::from_pointee(users),
+            rules: ArcSwap::from_pointee(rules),
             tls: ArcSwap::from_pointee(tls),
             statements: Statements::new(rand::random()),
             process_secret,

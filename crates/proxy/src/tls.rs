@@ -139,6 +139,12 @@ pub fn peer_certificate<S>(stream: &client::TlsStream<S>) -> Option<Vec<u8>> {
     shown.first().map(|certificate| certificate.to_vec())
 }
 
+/// The certificate that a client has shown, which has been verified; in DER.
+pub fn client_certificate<S>(stream: &server::TlsStream<S>) -> Option<Vec<u8>> {
+    let shown = stream.get_ref().1.peer_certificates()?;
+    shown.first().map(|certificate| certificate.to_vec())
+}
+
 /// Something wrong with a file, or with what the settings say together.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {error}")]

@@ -6,29 +6,43 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use pgweir_auth::Secret;
+use pgweir_auth::userlist::User;
 use pgweir_config::{Config, Mistake};
+
+use crate::rules::on_line;
 
 /// Secrets of the users, from the configuration and `auth_file`.
 pub type Users = HashMap<String, Arc<Secret>>;
 
-/// Reads the users of a configuration; what is wrong goes to `mistakes`.
-pub fn read(config: &Config, mistakes: &mut Vec<Mistake>) -> Users {
+/// Reads the users of a configuration; what is wrong goes to `mistakes`,
+/// and what is odd to `warnings`.
+pub fn read(config: &Config, mistakes: &mut Vec<Mistake>, warnings: &mut Vec<Mistake>) -> Users {
     let mut users = Users::default();
     if let Some(path) = &config.settings.auth_file {
-        match read_userlist(path) {
-            Ok(list) => users.extend(
-                list.into_iter()
-                    .map(|(name, secret)| (name, Arc::new(secret))),
-            ),
-            Err(message) => mistakes.push(Mistake::new("auth_file", message)),
-        }
+        read_userlist(path, &mut users, mistakes, warnings);
     }
     for (name, user) in &config.users {
         if let Some(password) = &user.password {
+            let key = format!("users.{name}.password");
+            warnings.extend(doubt(password).map(|what| Mistake::new(key, what)));
             users.insert(name.clone(), Arc::new(password.clone()));
         }
     }
+    for (name, database) in &config.databases {
+        if let Some(password) = &database.password {
+            let key = format!("databases.{name}.password");
+            warnings.extend(doubt(password).map(|what| Mistake::new(key, what)));
+        }
+    }
     users
+}
+
+/// A secret that counts as a password, but looks as if it was to be something else.
+fn doubt(secret: &Secret) -> Option<String> {
+    let looks_like = secret.looks_like()?;
+    Some(format!(
+        "begins like {looks_like}, but is none: it is taken for a password in plain text"
+    ))
 }
 
 /// Secrets that `auth_query` has found and whose owners have proved to be who they are: with them
@@ -65,11 +79,28 @@ impl Found {
     }
 }
 
-fn read_userlist(path: &Path) -> Result<Vec<(String, Secret)>, String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    pgweir_auth::userlist::parse(&text)
-        .map_err(|error| format!("{}:{}: {}", path.display(), error.line, error.what))
+fn read_userlist(
+    path: &Path,
+    users: &mut Users,
+    mistakes: &mut Vec<Mistake>,
+    warnings: &mut Vec<Mistake>,
+) {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = format!("{}: {error}", path.display());
+            return mistakes.push(Mistake::new("auth_file", message));
+        }
+    };
+    let list = pgweir_auth::userlist::read(&text);
+    mistakes.extend(list.mistakes.into_iter().map(|it| on_line(path, it)));
+    for User { line, name, secret } in list.good {
+        if let Some(what) = doubt(&secret) {
+            let what = format!("the secret of \"{name}\" {what}");
+            warnings.push(on_line(path, pgweir_auth::Mistake { line, what }));
+        }
+        users.insert(name, Arc::new(secret));
+    }
 }
 
 /// Makes ready what the first login of each user would otherwise have to wait for: half a

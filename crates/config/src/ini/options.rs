@@ -77,12 +77,6 @@ pub(crate) const SETTINGS: &[NotYet] = &[
         "a password is hashed 4096 times",
         &["4096"],
     ),
-    not_yet("auth_hba_file", "auth_type holds for everybody", &[""]),
-    not_yet(
-        "auth_ident_file",
-        "nobody is known by a certificate or a Unix socket",
-        &[""],
-    ),
     not_yet("auth_ldap_options", "LDAP is not asked", &[""]),
     not_yet("syslog", NO_SYSLOG, &["0"]),
     not_yet("syslog_ident", NO_SYSLOG, &["pgbouncer"]),
@@ -152,13 +146,6 @@ pub(crate) const PEERS: &str = "processes do not pass cancel requests on to each
 
 /// Values that a key of pgweir does not have yet.
 pub(crate) const VALUES: &[(&str, &str, &str)] = &[
-    ("auth_type", "any", "trust lets in whoever is known"),
-    (
-        "auth_type",
-        "cert",
-        "certificates are checked, but name nobody",
-    ),
-    ("auth_type", "hba", "auth_type holds for everybody"),
     ("auth_type", "ldap", "LDAP is not asked"),
     ("auth_type", "pam", "PAM is not asked"),
 ];

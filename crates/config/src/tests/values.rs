@@ -244,7 +244,14 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
         "unix_socket_mode" => "[0-7]{3}".boxed(),
         "pool_mode" => words(&PoolMode::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
         "server_tls_sslmode" => words(&SslMode::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
-        "auth_type" => words(&AuthType::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
+        // Without those that need other settings beside them.
+        "auth_type" => words(
+            &AuthType::ALL
+                .iter()
+                .map(|w| w.as_str())
+                .filter(|word| !["cert", "hba"].contains(word))
+                .collect::<Vec<_>>(),
+        ),
         "error_style" => words(
             &ErrorStyle::ALL
                 .iter()

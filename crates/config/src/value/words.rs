@@ -79,7 +79,9 @@ words! {
 
 words! {
     /// How clients prove who they are.
-    pub enum AuthType, "one of trust, plain, md5, scram-sha-256" {
+    pub enum AuthType, "one of any, trust, plain, md5, scram-sha-256, cert, hba" {
+        /// Not at all, and the name does not matter: the database says who its clients are.
+        Any = "any",
         /// Not at all; the user must be known all the same.
         Trust = "trust",
         /// By the password in clear text.
@@ -88,6 +90,10 @@ words! {
         Md5 = "md5",
         /// By SCRAM-SHA-256, over TLS with channel binding where the client can.
         ScramSha256 = "scram-sha-256",
+        /// By the common name of a client certificate.
+        Cert = "cert",
+        /// As the first line of `auth_hba_file` that fits says.
+        Hba = "hba",
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::rc::Rc;
 
-use pgweir_auth::{ChannelBinding, Exchange, Message, Method, Reply, Request, Start, Step};
-use pgweir_config::AuthType;
+use nix::unistd::{Uid, User};
+use pgweir_auth::hba::Way;
+use pgweir_auth::{
+    Authenticated, ChannelBinding, Exchange, Message, Method, Reply, Request, Start, Step,
+};
 use pgweir_wire::{encode, frontend, header, tag};
 
 use super::known::Known;
@@ -18,17 +21,72 @@ pub(super) async fn authenticate(
     conversation: Conversation,
     wish: &Wish,
     known: &Known,
+    way: &Way,
 ) -> Outcome<Conversation> {
-    let method = match worker.shared.config.load().settings.auth_type {
-        AuthType::Trust => Method::Trust,
-        AuthType::Plain => Method::Password,
-        AuthType::Md5 => Method::Md5,
-        AuthType::ScramSha256 => Method::Scram,
-    };
-    if method == Method::Trust && !known.is_somebody() {
-        return conversation.refuse(Report::new("28000", "\"trust\" authentication failed"));
+    match way {
+        Way::Ask(Method::Any) => any(worker, conversation, wish),
+        Way::Ask(Method::Trust) if !known.is_somebody() => {
+            conversation.refuse(Report::new("28000", "\"trust\" authentication failed"))
+        }
+        Way::Ask(method) => exchange(worker, conversation, wish, *method, known.secret()).await,
+        Way::Certificate { map } => {
+            let rules = worker.shared.rules.load();
+            let name = conversation.client_name.clone();
+            let name = name.as_deref();
+            let outcome = Exchange::certificate(&wish.user, name, rules.mapping(map.as_deref()));
+            let text = "certificate authentication failed";
+            known_by(conversation, wish, known, outcome, name, text)
+        }
+        Way::Peer { map } => {
+            let name = process_user(&conversation).await;
+            let rules = worker.shared.rules.load();
+            let name = name.as_deref();
+            let outcome = Exchange::peer(&wish.user, name, rules.mapping(map.as_deref()));
+            let text = "unix socket login rejected";
+            known_by(conversation, wish, known, outcome, name, text)
+        }
+        // The rules take no such line yet.
+        Way::Ldap(_) => conversation.refuse(Report::new("28000", "LDAP authentication failed")),
     }
-    exchange(worker, conversation, wish, method, known.secret()).await
+}
+
+/// Nobody is asked; who the client is on the server, its database must say.
+fn any(worker: &Worker, conversation: Conversation, wish: &Wish) -> Outcome<Conversation> {
+    let config = worker.shared.config.load();
+    let entry = config.database(&wish.database);
+    if entry.is_some_and(|entry| entry.user.is_none()) {
+        let database = &wish.database;
+        tracing::error!(database, "auth_type = any needs the database's \"user\"");
+        return conversation.refuse(Report::new("F0000", "bouncer config error"));
+    }
+    Ok(conversation)
+}
+
+/// A client that something outside the conversation has named; it must be one of our users, too.
+fn known_by(
+    conversation: Conversation,
+    wish: &Wish,
+    known: &Known,
+    outcome: Result<Authenticated, pgweir_auth::Error>,
+    name: Option<&str>,
+    text: &'static str,
+) -> Outcome<Conversation> {
+    let user = &wish.user;
+    match outcome {
+        Ok(_) if known.is_somebody() => return Ok(conversation),
+        Ok(_) => tracing::info!(user, name, "authentication failed: there is no such user"),
+        Err(error) => tracing::info!(user, name, %error, "authentication failed"),
+    }
+    conversation.refuse(Report::new("28000", text))
+}
+
+/// The system's name of the user at the other end of a Unix socket. The system may have to ask
+/// somebody, which must not hold up the worker.
+async fn process_user(conversation: &Conversation) -> Option<String> {
+    let uid = Uid::from_raw(conversation.stream.peer_uid()?);
+    let asked = tokio::task::spawn_blocking(move || User::from_uid(uid));
+    let answer = tokio::time::timeout_at(conversation.deadline, asked).await;
+    Some(answer.ok()?.ok()?.ok()??.name)
 }
 
 async fn exchange(

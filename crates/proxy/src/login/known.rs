@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pgweir_auth::Secret;
+use pgweir_auth::hba::Way;
+use pgweir_auth::{Method, Secret};
 
 use super::wish::Wish;
 use super::{Conversation, Failure, Outcome};
@@ -66,9 +67,10 @@ pub(super) async fn user(
     client: &Rc<ClientShared>,
     conversation: Conversation,
     wish: &Wish,
+    way: &Way,
 ) -> Outcome<(Conversation, Known)> {
     let known = Known::of_files(worker, wish);
-    if known.secret.is_some() {
+    if known.secret.is_some() || *way == Way::Ask(Method::Any) {
         return Ok((conversation, known));
     }
     let Some(question) = question(worker, wish) else {

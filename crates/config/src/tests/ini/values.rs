@@ -187,8 +187,8 @@ fn values_that_pgbouncer_refuses_or_misreads() {
         "max_packet_size: invalid value \"64kB\" for parameter max_packet_size: expected a number of bytes",
     );
     check(
-        "auth_type = HBA",
-        "auth_type: \"hba\" is not supported yet: auth_type holds for everybody",
+        "auth_type = PAM",
+        "auth_type: \"pam\" is not supported yet: PAM is not asked",
     );
 }
 

@@ -6,6 +6,7 @@ mod rules;
 use std::fs;
 
 use pgweir_tests::{Cluster, Config, Major, Pooler, ServerError, Target, Wire, cases, eventually};
+use pgweir_wire::encode;
 use pgweir_wire::startup::PROTOCOL_3_0;
 
 cases! {
@@ -13,6 +14,7 @@ cases! {
     a_verifier_is_enough;
     a_verifier_after_a_new_password;
     md5_hashes;
+    rounds_of_scram;
     trust;
     unknown_user_and_wrong_password_look_the_same;
     unknown_databases_are_told_after_the_login;
@@ -142,6 +144,41 @@ fn md5_hashes(major: Major) {
         Wire::connect(&pooler.target(&database).user("plain")).sql("SELECT current_user"),
         ["plain"]
     );
+}
+
+/// Logs in by SCRAM and gives how many rounds are asked for.
+fn rounds(target: &Target) -> u32 {
+    let mut wire = Wire::open(target);
+    wire.startup(target, PROTOCOL_3_0, &[]);
+    assert!(wire.frame().text().contains("SCRAM-SHA-256"));
+    wire.write(|out| encode::sasl_initial("SCRAM-SHA-256", Some(b"n,,n=,r=abcdef"), out));
+    let challenge = wire.frame().text();
+    let rounds = challenge.split("i=").last().expect("a number");
+    rounds.parse().expect("a number")
+}
+
+fn rounds_of_scram(major: Major) {
+    let cluster = Cluster::shared(major);
+    let database = cluster.database();
+    let config = Config::of(cluster, &database)
+        .user_set("stored", "password", cluster.verifier("app"))
+        .set("scram_iterations", 1234);
+    let pooler = Pooler::start(&config);
+    let target = pooler.target(&database);
+    let check = |expected: u32| {
+        assert_eq!(rounds(&target), expected);
+        // Who does not exist is not to be told from who does, and a verifier has its own.
+        assert_eq!(rounds(&target.user("nobody")), expected);
+        assert_eq!(rounds(&target.user("stored")), 4096);
+        assert_eq!(target.sql("SELECT 1"), "1");
+    };
+    check(1234);
+    pooler.ask("SET scram_iterations = 10000");
+    check(10000);
+    pooler.ask("RELOAD");
+    check(1234);
+    let outcome = pooler.console().psql("SET scram_iterations = 0");
+    outcome.check_failure("expected a number from 1 to 1000000");
 }
 
 fn trust(major: Major) {

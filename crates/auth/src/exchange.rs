@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::binding::ChannelBinding;
 use crate::error::Error;
 use crate::md5;
-use crate::scram::{ScramKeys, Verifier};
+use crate::scram::{Salting, ScramKeys, Verifier};
 use crate::secret::{Kind, Secret};
 
 use scram::{ExpectProof, Scram};
@@ -157,15 +157,15 @@ impl Exchange {
     /// Begins an exchange with a client that calls itself `user`.
     ///
     /// `secret` is what is stored of that user, if there is one. `binding` belongs to the TLS
-    /// connection, if it is one. `random` is for this login alone; `mock_key` is the process's
-    /// secret from which users that do not exist get a salt that stays the same (A3).
+    /// connection, if it is one. `random` is for this login alone; `salting` is the
+    /// same for all: it gives users that do not exist a salt that stays the same (A3).
     pub fn start(
         method: Method,
         user: &str,
         secret: Option<&Secret>,
         binding: Option<&ChannelBinding>,
         random: [u8; 32],
-        mock_key: &[u8; 32],
+        salting: &Salting,
     ) -> Start {
         let secret = secret.filter(|secret| !secret.is_empty());
         let is_verifier = secret.is_some_and(|secret| matches!(secret.kind, Kind::Scram(_)));
@@ -175,13 +175,13 @@ impl Exchange {
                 let expect = Expect::Password {
                     user: user.to_owned(),
                     secret: secret.cloned(),
-                    mock: Verifier::mock(user, mock_key),
+                    mock: Verifier::mock(user, salting),
                 };
                 Start::Ask(Self(expect), Request::Cleartext)
             }
             Method::Md5 if !is_verifier => {
                 let salt = [random[0], random[1], random[2], random[3]];
-                let mock = md5::stored(user, &Verifier::mock(user, mock_key).server_key);
+                let mock = md5::stored(user, &Verifier::mock(user, salting).server_key);
                 let stored = secret.and_then(|secret| secret.md5(user));
                 let known = stored.is_some();
                 let stored = stored.unwrap_or(mock.into());
@@ -189,7 +189,7 @@ impl Exchange {
                 Start::Ask(Self(Expect::Md5 { expected, known }), Request::Md5 { salt })
             }
             Method::Md5 | Method::Scram => {
-                let scram = Scram::new(user, secret, binding, &random, mock_key);
+                let scram = Scram::new(user, secret, binding, &random, salting);
                 let mechanisms = scram.mechanisms();
                 Start::Ask(
                     Self(Expect::SaslInitial(scram)),

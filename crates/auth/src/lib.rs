@@ -43,6 +43,6 @@ pub use error::Error;
 pub use exchange::{Authenticated, Exchange, Message, Method, Reply, Request, Start, Step};
 pub use login::{Login, ScramClient, ScramFinal};
 pub use mistake::{Mistake, Parsed};
-pub use scram::{ScramKeys, Verifier};
+pub use scram::{Salting, ScramKeys, Verifier};
 pub use secret::Secret;
 pub use subject::common_name;

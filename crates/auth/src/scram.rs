@@ -15,8 +15,6 @@ use crate::prep::prepare;
 pub(crate) const KEY_LEN: usize = 32;
 pub(crate) type Key = [u8; KEY_LEN];
 
-/// What PostgreSQL uses when it makes a verifier.
-pub(crate) const ITERATIONS_DEFAULT: u32 = 4096;
 /// Bytes of a salt, as in PostgreSQL.
 const SALT_LEN: usize = 16;
 /// More than that a server does not ask for in good faith: it would keep us busy for seconds.
@@ -72,10 +70,27 @@ impl fmt::Debug for ScramKeys {
     }
 }
 
-/// The salt that users without a verifier are shown: those with a password, and those who do not
-/// exist.
-pub(crate) fn mock_salt(user: &str, mock_key: &[u8; 32]) -> Vec<u8> {
-    hmac(mock_key, &[b"salt", user.as_bytes()])[..SALT_LEN].to_vec()
+/// How verifiers are made for users who have none: those with a password, and those who do not exist.
+/// Both are shown the same kind of salt, which stays the same, and as many rounds.
+#[derive(Clone, Copy)]
+pub struct Salting {
+    /// A secret of the process, from which each user's salt is made.
+    pub key: [u8; 32],
+    /// Rounds of hashing, 1 to 1000000; PostgreSQL's default is 4096.
+    pub iterations: u32,
+}
+
+impl fmt::Debug for Salting {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Salting(..)")
+    }
+}
+
+impl Salting {
+    /// The salt of a user.
+    pub(crate) fn salt(&self, user: &str) -> Vec<u8> {
+        hmac(&self.key, &[b"salt", user.as_bytes()])[..SALT_LEN].to_vec()
+    }
 }
 
 #[cfg(test)]
@@ -178,13 +193,13 @@ impl Verifier {
 
     /// What a user without a verifier is shown and checked against. It is the same each time, and no
     /// password is right.
-    pub(crate) fn mock(user: &str, mock_key: &[u8; 32]) -> Self {
-        let key = |name: &[u8]| hmac(mock_key, &[name, user.as_bytes()]);
+    pub(crate) fn mock(user: &str, salting: &Salting) -> Self {
+        let key = |name: &[u8]| hmac(&salting.key, &[name, user.as_bytes()]);
         Self {
             stored_key: hash(&key(b"stored")),
             server_key: key(b"server"),
-            salt: mock_salt(user, mock_key),
-            iterations: ITERATIONS_DEFAULT,
+            salt: salting.salt(user),
+            iterations: salting.iterations,
         }
     }
 }

@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::md5;
-use crate::scram::{ITERATIONS_DEFAULT, ScramKeys, Verifier, hash, mock_salt};
+use crate::scram::{Salting, ScramKeys, Verifier, hash};
 
 /// A stored secret: a password, an MD5 hash or a SCRAM verifier.
 ///
@@ -76,13 +76,13 @@ impl Secret {
     /// millisecond, once.
     ///
     /// Call it for each secret when it is loaded, away from the threads that serve clients, with the
-    /// `mock_key` of [`Exchange::start`](crate::Exchange::start). Otherwise a user's first login takes
+    /// `salting` of [`Exchange::start`](crate::Exchange::start). Otherwise a user's first login takes
     /// visibly longer than the login of somebody who does not exist.
-    pub fn prepare(&self, user: &str, mock_key: &[u8; 32]) {
+    pub fn prepare(&self, user: &str, salting: &Salting) {
         if let Kind::Plain(password) = &self.kind
             && !password.is_empty()
         {
-            self.keys(password, &mock_salt(user, mock_key), ITERATIONS_DEFAULT);
+            self.keys(password, &salting.salt(user), salting.iterations);
         }
     }
 

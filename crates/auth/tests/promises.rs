@@ -4,11 +4,14 @@
 
 use pgweir_auth::{
     Authenticated, ChannelBinding, Error, Exchange, Login, Message, Method, Reply, Request,
-    ScramKeys, Secret, Start, Step, ident, userlist,
+    Salting, ScramKeys, Secret, Start, Step, ident, userlist,
 };
 use proptest::prelude::*;
 
-const MOCK: [u8; 32] = [9; 32];
+const MOCK: Salting = Salting {
+    key: [9; 32],
+    iterations: 4096,
+};
 
 fn certificate() -> Vec<u8> {
     include_bytes!("data/certificate.der").to_vec()

@@ -109,6 +109,10 @@ fn check_sizes(settings: &Settings, report: Report<'_>) {
 
 fn check_auth(settings: &Settings, report: Report<'_>) {
     check_auth_dbname(settings.auth_dbname.as_deref(), report);
+    if !(1..=1_000_000).contains(&settings.scram_iterations) {
+        let message = "expected a number from 1 to 1000000".to_owned();
+        report(&["scram_iterations"], message);
+    }
     if settings.auth_type == AuthType::Hba && settings.auth_hba_file.is_none() {
         let message = "\"hba\" needs auth_hba_file".to_owned();
         report(&["auth_type", "auth_hba_file"], message);

@@ -149,6 +149,9 @@ table! {
         auth_hba_file: Option<PathBuf> as "\"/etc/pgweir/hba.conf\"" => AtOnce;
         /// The file of its maps (`map=` of `cert` and `peer`), in lines of `map system-user user`.
         auth_ident_file: Option<PathBuf> as "\"/etc/pgweir/ident.conf\"" => AtOnce;
+        /// Rounds of hashing, for a SCRAM login against a password in plain text, 1 to 1000000. Those
+        /// of a SCRAM verifier stand in it.
+        scram_iterations: u32 = "4096" => AtOnce;
         /// File of users and secrets, in lines of `"user" "secret"`.
         auth_file: Option<PathBuf> as "\"/etc/pgweir/userlist.txt\"" => AtOnce;
         /// Who asks the server for the secrets of users that no file has, with `auth_query`. Not given:

@@ -98,7 +98,8 @@ pub fn set(shared: &Shared, key: &str, value: &str) -> Result<(), String> {
         .set(key, value, shared.written.notation);
     let config = config.map_err(|mistake| mistake.to_string())?;
     let mut odd = Vec::new();
-    let names_files = key.starts_with("auth_") || key.contains("_tls_");
+    let names_files =
+        key.starts_with("auth_") || key.contains("_tls_") || key == "scram_iterations";
     let files = names_files.then(|| Files::read(&config, &mut odd));
     let lines = |all: Vec<Mistake>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
     let files = files.transpose();
@@ -130,7 +131,8 @@ fn adopt(shared: &Shared, config: Config, files: Option<Files>) -> Changes {
         }
         shared.rules.store(Arc::new(rules));
         let before = shared.users.load();
-        users::prepare(&mut users, &before, &shared.process_secret);
+        let salting = shared.salting_of(&config);
+        users::prepare(&mut users, &before, &salting);
         changes.userlist((&before, &old), (&users, &config));
         shared.users.store(Arc::new(users));
     }

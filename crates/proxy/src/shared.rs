@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use pgweir_auth::ScramKeys;
+use pgweir_auth::{Salting, ScramKeys};
 use pgweir_config::Config;
 use pgweir_pool::{Fatal, Kind, PoolId, PoolKey, Pools, Release, WorkerId};
 use pgweir_route::Hosts;
@@ -107,7 +107,11 @@ impl Shared {
             rules,
             tls,
         } = files;
-        users::prepare(&mut users, &Users::default(), &process_secret);
+        let salting = Salting {
+            key: process_secret,
+            iterations: config.settings.scram_iterations,
+        };
+        users::prepare(&mut users, &Users::default(), &salting);
         Arc::new(Self {
             pools: Mutex::new(Pools::new(workers as u16, LOCALITY)),
             config: ArcSwap::new(config),
@@ -133,6 +137,19 @@ impl Shared {
             mailboxes,
             next_id: AtomicU64::new(1),
         })
+    }
+
+    /// How verifiers are made of passwords.
+    pub fn salting(&self) -> Salting {
+        self.salting_of(&self.config.load())
+    }
+
+    /// The same under a configuration that may not be in force yet.
+    pub fn salting_of(&self, config: &Config) -> Salting {
+        Salting {
+            key: self.process_secret,
+            iterations: config.settings.scram_iterations,
+        }
     }
 
     /// What a new connection of a pool has reported: one value as long as all report the same, so

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use pgweir_auth::Secret;
 use pgweir_auth::userlist::User;
+use pgweir_auth::{Salting, Secret};
 use pgweir_config::{Config, Mistake};
 
 use crate::rules::on_line;
@@ -105,11 +105,12 @@ fn read_userlist(
 
 /// Makes ready what the first login of each user would otherwise have to wait for: half a
 /// millisecond for each password. Secrets that are the same as before keep what they have.
-pub fn prepare(users: &mut Users, before: &Users, process_secret: &[u8; 32]) {
+pub fn prepare(users: &mut Users, before: &Users, salting: &Salting) {
     for (name, secret) in users.iter_mut() {
         match before.get(name) {
             Some(old) if old == secret => *secret = Arc::clone(old),
-            _ => secret.prepare(name, process_secret),
+            _ => {}
         }
+        secret.prepare(name, salting);
     }
 }

@@ -5,8 +5,7 @@ use subtle::ConstantTimeEq;
 use crate::binding::ChannelBinding;
 use crate::error::Error;
 use crate::scram::{
-    Attributes, ITERATIONS_DEFAULT, Key, ScramKeys, Verifier, decode, decode_key, encode, hmac,
-    is_nonce, text,
+    Attributes, Key, Salting, ScramKeys, Verifier, decode, decode_key, encode, hmac, is_nonce, text,
 };
 use crate::secret::{Kind, Secret};
 
@@ -25,13 +24,13 @@ pub(super) struct Scram {
 }
 
 /// What a proof is checked against. Without a usable secret, something that looks the same.
-fn verifier(user: &str, secret: Option<&Secret>, mock_key: &[u8; 32]) -> (Verifier, bool) {
+fn verifier(user: &str, secret: Option<&Secret>, salting: &Salting) -> (Verifier, bool) {
     // Made in any case: what is done for some users only can be timed.
-    let mock = Verifier::mock(user, mock_key);
+    let mock = Verifier::mock(user, salting);
     match secret.map(|secret| (secret, &secret.kind)) {
         Some((_, Kind::Scram(verifier))) => (verifier.clone(), true),
         Some((secret, Kind::Plain(password))) => {
-            let keys = secret.keys(password, &mock.salt, ITERATIONS_DEFAULT);
+            let keys = secret.keys(password, &mock.salt, salting.iterations);
             (keys.verifier(), true)
         }
         Some((_, Kind::Md5(_))) | None => (mock, false),
@@ -44,9 +43,9 @@ impl Scram {
         secret: Option<&Secret>,
         binding: Option<&ChannelBinding>,
         random: &[u8; 32],
-        mock_key: &[u8; 32],
+        salting: &Salting,
     ) -> Self {
-        let (verifier, known) = verifier(user, secret, mock_key);
+        let (verifier, known) = verifier(user, secret, salting);
         Self {
             verifier,
             known,

@@ -2,13 +2,16 @@
 
 use super::*;
 use crate::login::Login;
-use crate::scram::{DERIVED, ITERATIONS_DEFAULT};
+use crate::scram::{DERIVED, Salting};
 
-const MOCK: [u8; 32] = [9; 32];
+const MOCK: Salting = Salting {
+    key: [9; 32],
+    iterations: 4096,
+};
 
 /// One of each kind, and none.
 fn stored() -> [Option<Secret>; 4] {
-    let verifier = ScramKeys::derive(b"right", b"0123456789abcdef", ITERATIONS_DEFAULT).verifier();
+    let verifier = ScramKeys::derive(b"right", b"0123456789abcdef", MOCK.iterations).verifier();
     let all = [
         None,
         Some(Secret::plain("right")),
@@ -98,7 +101,7 @@ fn a_password_shows_the_keys_of_a_verifier() {
     };
     let [_, plain, md5, scram] = stored();
     assert!(shown(&plain).is_none() && shown(&md5).is_none());
-    assert!(shown(&scram).is_some_and(|keys| keys.fit(b"0123456789abcdef", ITERATIONS_DEFAULT)));
+    assert!(shown(&scram).is_some_and(|keys| keys.fit(b"0123456789abcdef", MOCK.iterations)));
 }
 
 #[test]

@@ -72,11 +72,6 @@ pub(crate) const SETTINGS: &[NotYet] = &[
         "processes do not pass cancel requests on to each other",
         &["0"],
     ),
-    not_yet(
-        "scram_iterations",
-        "a password is hashed 4096 times",
-        &["4096"],
-    ),
     not_yet("auth_ldap_options", "LDAP is not asked", &[""]),
     not_yet("syslog", NO_SYSLOG, &["0"]),
     not_yet("syslog_ident", NO_SYSLOG, &["pgbouncer"]),

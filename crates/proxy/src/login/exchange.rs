@@ -106,7 +106,7 @@ async fn exchange(
         secret,
         binding.as_ref(),
         rand::random(),
-        &worker.shared.process_secret,
+        &worker.shared.salting(),
     );
     let (mut exchange, request) = match start {
         Start::Authenticated(_) => return Ok(conversation),

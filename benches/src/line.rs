@@ -79,6 +79,7 @@ impl Line {
     /// Judges a whole request on a new lease.
     fn request(&mut self, request: &[u8]) {
         let rules = Rules {
+            extended_only: false,
             statements: &self.statements,
             max_statement_size: 1 << 20,
             max_packet_size: i32::MAX as u32,

@@ -1,5 +1,7 @@
 //! What settings change that no other subject is about.
 
+mod clients;
+
 use pgweir_tests::{Cluster, Config, Major, Pooler, Scene, Way, Wire, cases};
 use pgweir_wire::encode;
 

@@ -83,6 +83,12 @@ table! {
         /// What is kept of a database that has no section of its own, because `"*"` serves it, ends
         /// after nobody has used it for so long, its counters included. 0: never.
         autodb_idle_timeout: Duration = "1h" => AtOnce;
+        /// A pool that has neither clients nor server connections ends after so long. It is made anew
+        /// for who comes next. 0: it stays.
+        pool_idle_timeout: Duration = "0" => AtOnce;
+        /// Whether a client in session mode whose server connection is to be closed, after RECONNECT
+        /// or a reload, is disconnected as soon as it is in no transaction, rather than waited for.
+        server_fast_close: bool = "false" => AtOnce;
         /// Connecting and logging in to a server must be done within. 0: no limit.
         server_connect_timeout: Duration = "15s" => AtOnce;
         /// Longest pause between attempts after a failed login; pauses grow up to it.
@@ -92,6 +98,9 @@ table! {
         client_login_timeout: Duration = "60s" => AtOnce;
         /// A client waits for a server connection for so long, then is refused. 0: for ever.
         query_wait_timeout: Duration = "2min" => AtOnce;
+        /// A client that has waited for a server connection for so long is told so, with a NOTICE.
+        /// 0: never.
+        query_wait_notify: Duration = "0", ini "5" => AtOnce;
         /// A query may run for so long, then client and server connection are closed. 0: for ever.
         query_timeout: Duration = "0" => AtOnce;
         /// A transaction may take so long, then it is ended. 0: for ever.
@@ -117,6 +126,16 @@ table! {
         tcp_user_timeout: Millis = "0" => AtOnce;
         /// Parameters of the startup message that are accepted and dropped.
         ignore_startup_parameters: Vec<String> = "" => AtOnce;
+
+        /// Whether each client's `application_name` gets its address behind it at login.
+        application_name_add_host: bool = "false" => AtOnce;
+        /// Whether simple queries are refused, so that nobody can smuggle in a second statement.
+        disable_pqexec: bool = "false" => AtOnce;
+        /// What every client is told with a NOTICE at login. "": nothing.
+        login_notify_message: String = "" => AtOnce;
+        /// Whether clients are told at login who pools, and how: with the parameters
+        /// `pgbouncer.version`, `pgbouncer.pool_mode` and `pgbouncer.max_prepared_statements`.
+        report_pooler: bool = "false", ini "1" => AtOnce;
 
         /// Whether clients use TLS. The verifying modes demand a certificate of the client.
         client_tls_sslmode: SslMode = "disable" => AtOnce;

@@ -139,6 +139,17 @@ impl Admissions {
         counts.pairs.contains_key(&pair)
     }
 
+    /// Whether there are clients of a pool.
+    pub fn has_clients(&self, config: &Config, key: &PoolKey) -> bool {
+        let counts = self.0.lock();
+        let entry = config.database(&key.database);
+        if entry.is_some_and(|entry| entry.user.is_some()) {
+            return counts.databases.contains_key(&key.database);
+        }
+        let pair = (Arc::clone(&key.database), Arc::clone(&key.user));
+        counts.pairs.contains_key(&pair)
+    }
+
     /// How many there are of each database.
     pub fn by_database(&self) -> HashMap<Arc<str>, u32> {
         self.0.lock().databases.clone()

@@ -1,12 +1,14 @@
 //! Databases that are not in the configuration by their own name: those that `"*"` serves, and those
 //! that a reload has removed. What is kept of one ends some time after its last use, as with
 //! PgBouncer's `autodb_idle_timeout`: otherwise every name a client makes up would stay for ever.
+//! And pools that nobody uses (`pool_idle_timeout`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use pgweir_pool::{Counts, PoolId, PoolKey};
 
 use crate::shared::Shared;
 
@@ -19,17 +21,57 @@ pub struct Autodb {
     looked: Option<Instant>,
     /// Since when nobody has used them.
     unused: HashMap<Arc<str>, Instant>,
+    /// The same of pools.
+    idle: HashMap<PoolId, Instant>,
 }
 
 impl Autodb {
     /// Forgets what nobody has used for long.
     pub fn sweep(&mut self, shared: &Shared, now: Instant) {
-        let timeout = shared.config.load().settings.autodb_idle_timeout;
         let early = |looked| now.saturating_duration_since(looked) < LOOK;
-        if timeout.is_zero() || self.looked.is_some_and(early) {
+        if self.looked.is_some_and(early) {
             return;
         }
         self.looked = Some(now);
+        let config = shared.config.load();
+        if !config.settings.autodb_idle_timeout.is_zero() {
+            self.databases(shared, config.settings.autodb_idle_timeout, now);
+        }
+        if config.settings.pool_idle_timeout.is_zero() {
+            self.idle.clear();
+        } else {
+            self.pools(shared, config.settings.pool_idle_timeout, now);
+        }
+    }
+
+    fn pools(&mut self, shared: &Shared, timeout: Duration, now: Instant) {
+        let config = shared.config.load();
+        let mut pools = shared.pools.lock();
+        let is_idle = |key: &PoolKey, counts: &Counts| {
+            let kept = config.database(&key.database).is_some_and(|entry| {
+                entry.user.is_some() && config.min_pool_size(entry.database) > 0
+            });
+            counts.servers() == 0
+                && counts.waiting == 0
+                && !kept
+                && !shared.admissions.has_clients(&config, key)
+        };
+        let idle = pools
+            .iter()
+            .filter(|pool| is_idle(pool.key, &pools.counts(pool.id, now)));
+        let idle: Vec<PoolId> = idle.map(|pool| pool.id).collect();
+        self.idle.retain(|pool, _| idle.contains(pool));
+        for pool in idle {
+            let since = *self.idle.entry(pool).or_insert(now);
+            if now.saturating_duration_since(since) >= timeout {
+                pools.remove_pool(pool, "pool_idle_timeout", now);
+                shared.welcome.lock().remove(&pool);
+                self.idle.remove(&pool);
+            }
+        }
+    }
+
+    fn databases(&mut self, shared: &Shared, timeout: Duration, now: Instant) {
         let names = unused(shared, now);
         self.unused.retain(|name, _| names.contains(name));
         for name in names {

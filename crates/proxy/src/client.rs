@@ -30,6 +30,18 @@ pub enum ClientState {
     InTransaction,
 }
 
+/// Of the notice that a client waits for a server connection (`query_wait_notify`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueueNotice {
+    /// It is not time yet.
+    #[default]
+    None,
+    /// To be sent.
+    Due,
+    /// Sent.
+    Sent,
+}
+
 /// What has come for a client from elsewhere.
 #[derive(Debug)]
 pub enum Grant {
@@ -83,6 +95,8 @@ pub struct ClientShared {
     pub is_full: Cell<bool>,
     /// What of it is on its way.
     pub bytes: Cell<OnTheWay>,
+    /// Whether it has been told that it waits; until it was, whether it is to be.
+    pub queue_notice: Cell<QueueNotice>,
     /// A cancel request has come for what it waits for.
     cancelled: Cell<bool>,
     /// Set to have it disconnected.
@@ -131,6 +145,7 @@ impl ClientShared {
             grant: RefCell::new(None),
             is_full: Cell::new(false),
             bytes: Cell::default(),
+            queue_notice: Cell::default(),
             cancelled: Cell::new(false),
             kill: Cell::new(None),
             waker: RefCell::new(None),
@@ -150,6 +165,7 @@ impl ClientShared {
             // They were about the wait that is over.
             self.cancelled.set(false);
             self.is_full.set(false);
+            self.queue_notice.set(QueueNotice::None);
         }
     }
 

@@ -55,6 +55,7 @@ impl Limits {
         Rules {
             statements,
             max_statement_size: u64::from(settings.max_statement_size.bytes()),
+            extended_only: settings.disable_pqexec,
             max_packet_size: settings.max_packet_size.bytes(),
             max_prepared_statements: self.max_prepared_statements,
         }

@@ -1,6 +1,7 @@
 //! From the first byte of a connection to its first ReadyForQuery.
 
 mod exchange;
+mod greeting;
 mod known;
 mod way;
 mod wish;
@@ -275,7 +276,9 @@ async fn welcome(
     for (name, value) in session.welcome() {
         encode::parameter_status(name, value, &mut out);
     }
+    greeting::parameters(worker, mode, &mut out);
     cancel::backend_key(worker, client, wish.version, &mut out);
+    greeting::message(worker, &mut out);
     encode::ready(Status::Idle, &mut out);
     conversation.send(&out).await?;
     let Conversation { stream, buffer, .. } = conversation;
@@ -376,13 +379,8 @@ async fn startup(
                             .hint("Connect with sslmode=require or stricter."),
                     );
                 }
-                let ignored = &worker
-                    .shared
-                    .config
-                    .load()
-                    .settings
-                    .ignore_startup_parameters;
-                return match wish(&startup, ignored) {
+                let config = worker.shared.config.load();
+                return match wish(&startup, &config.settings, &client.peer) {
                     Ok(wish) => Ok((conversation, wish)),
                     Err(report) => conversation.refuse(report),
                 };

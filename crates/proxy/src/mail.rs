@@ -140,6 +140,8 @@ pub enum Kill {
     Admin,
     /// KILL, or the database is gone from the configuration.
     DatabaseRemoved,
+    /// `server_fast_close`.
+    FastClose,
     /// `suspend_timeout`.
     Suspend,
     /// `client_idle_timeout`.

@@ -178,6 +178,7 @@ impl Relay {
                 if self.client.is_cancelled() {
                     self.give_up(now);
                 }
+                self.tell_of_queue(cx, &mut scratch)?;
                 self.look_at_grant(cx, now, &mut scratch)?;
             }
             let served = self.read_server(cx, now, &mut scratch)?;

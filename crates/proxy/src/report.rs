@@ -114,6 +114,8 @@ impl Report {
                 .hint("Raise max_statement_size, or prepare large statements without a name."),
             Refusal::TooManyNames(_) => Self::new("53400", refusal.to_string()),
             Refusal::Tag(_) => Self::new("08P01", refusal.to_string()).plain("unknown pkt"),
+            Refusal::Query => Self::new("0A000", refusal.to_string())
+                .hint("Use the extended protocol, or change disable_pqexec."),
             Refusal::Malformed(_) => Self::new("08P01", refusal.to_string()),
         }
     }
@@ -143,6 +145,7 @@ impl Report {
         match kill {
             Kill::Admin => Self::new("57P01", "admin forced disconnect"),
             Kill::DatabaseRemoved => Self::new("57P01", "database removed"),
+            Kill::FastClose => Self::new("57P01", "database configuration changed"),
             Kill::Suspend => Self::new("57P01", "suspend_timeout"),
             Kill::ClientIdle => Self::new("57P05", "client_idle_timeout"),
             Kill::Query => Self::new("57014", "query timeout"),
@@ -203,6 +206,17 @@ impl Report {
             Why::ShuttingDown => Self::new("57P01", "server shutting down"),
         }
     }
+}
+
+/// A notice of ours.
+pub fn notice(text: &str, out: &mut Vec<u8>) {
+    let fields = ErrorFields {
+        severity: "NOTICE",
+        sqlstate: "00000",
+        message: text,
+        ..ErrorFields::default()
+    };
+    encode::notice(&fields, out);
 }
 
 /// As much of a text as so many bytes hold, in whole characters.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::autodb::Autodb;
-use crate::client::ClientState;
+use crate::client::{ClientShared, ClientState, QueueNotice};
 use crate::mail::Kill;
 use crate::worker::Worker;
 
@@ -39,8 +39,18 @@ pub fn sweep(worker: &Rc<Worker>, autodb: &mut Autodb) {
         if client.is_full.get() {
             client.wake();
         }
+        if config.settings.server_fast_close && is_to_change(&client) {
+            client.kill(Kill::FastClose);
+        }
         let in_state = now.saturating_duration_since(client.since.get());
         let over = |limit: Duration, time: Duration| !limit.is_zero() && time > limit;
+        if client.state.get() == ClientState::Waiting
+            && client.queue_notice.get() == QueueNotice::None
+            && over(config.settings.query_wait_notify, in_state)
+        {
+            client.queue_notice.set(QueueNotice::Due);
+            client.wake();
+        }
         let why = match client.state.get() {
             ClientState::Login => None,
             ClientState::Idle => {
@@ -72,4 +82,14 @@ pub fn sweep(worker: &Rc<Worker>, autodb: &mut Autodb) {
             client.kill(why);
         }
     }
+}
+
+/// Whether a client holds a server connection that is to be closed, and is not in the middle of
+/// something.
+fn is_to_change(client: &ClientShared) -> bool {
+    let link = client.link.borrow();
+    let close_needed = link
+        .as_ref()
+        .is_some_and(|server| server.close_needed.get());
+    close_needed && client.state.get() == ClientState::Idle
 }

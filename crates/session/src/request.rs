@@ -57,6 +57,9 @@ impl Client {
                 Ok(None) => return (at, Verdict::More),
                 Err(error) => return (at, Verdict::Refused(error.into())),
             };
+            if rules.extended_only && head.tag == frontend::QUERY {
+                return (at, Verdict::Refused(Refusal::Query));
+            }
             let frame = Frame {
                 tag: head.tag,
                 len: head.frame_len(),

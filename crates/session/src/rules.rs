@@ -22,6 +22,8 @@ pub struct Rules<'a> {
     pub max_statement_size: u64,
     /// The largest message, in bytes.
     pub max_packet_size: u32,
+    /// Whether Query is refused.
+    pub extended_only: bool,
     /// How many shared statements a server connection keeps.
     pub max_prepared_statements: usize,
 }
@@ -45,6 +47,9 @@ pub enum Refusal {
     /// A message that no client may send now.
     #[error("invalid frontend message type {0}")]
     Tag(u8),
+    /// Query, where only the extended protocol is allowed.
+    #[error("PQexec disallowed")]
+    Query,
     /// A message that cannot be read.
     #[error("{0}")]
     Malformed(#[from] pgweir_wire::Error),

@@ -195,7 +195,7 @@ fn x3_an_operator_who_leaves(major: Major) {
         rows.iter().filter(|row| row.text("user") == "ops").count()
     };
     eventually("the command waits", || {
-        scene.pooler().log().contains("Pause").then_some(())
+        scene.pooler().log().contains("PAUSE").then_some(())
     });
     assert_eq!(operators(), 2);
     drop(pause);

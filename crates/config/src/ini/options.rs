@@ -61,12 +61,6 @@ const KERNEL: &str = "the kernel's value holds";
 
 /// Of `[pgbouncer]`.
 pub(crate) const SETTINGS: &[NotYet] = &[
-    not_yet("disable_pqexec", "simple queries are let through", &["0"]),
-    not_yet(
-        "application_name_add_host",
-        "application_name is as the client sent it",
-        &["0"],
-    ),
     not_yet(
         "peer_id",
         "processes do not pass cancel requests on to each other",
@@ -76,32 +70,12 @@ pub(crate) const SETTINGS: &[NotYet] = &[
     not_yet("syslog", NO_SYSLOG, &["0"]),
     not_yet("syslog_ident", NO_SYSLOG, &["pgbouncer"]),
     not_yet("syslog_facility", NO_SYSLOG, &["daemon"]),
-    not_yet(
-        "server_fast_close",
-        "RECONNECT waits for the session to end",
-        &["0"],
-    ),
-    not_yet(
-        "pool_idle_timeout",
-        "a pool without connections stays",
-        &["0"],
-    ),
     not_yet("dns_max_ttl", NO_DNS_CACHE, &["0"]),
     not_yet("dns_nxdomain_ttl", NO_DNS_CACHE, &["0"]),
     not_yet("dns_zone_check_period", NO_DNS_CACHE, &["0"]),
     not_yet(
         "resolv_conf",
         "names are resolved as the system does it",
-        &[""],
-    ),
-    not_yet(
-        "query_wait_notify",
-        "a client that waits gets no notice",
-        &["0"],
-    ),
-    not_yet(
-        "login_notify_message",
-        "a client gets no notice when it logs in",
         &[""],
     ),
     not_yet("client_tls_ciphers", CIPHERS, &["default", "secure", ""]),

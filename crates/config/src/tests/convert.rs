@@ -266,7 +266,9 @@ listen_backlog = 128
 pool_mode = "session"
 server_lifetime = "90s"
 server_idle_timeout = "250ms"
+query_wait_notify = "5s"
 max_packet_size = "64kB"
+report_pooler = true
 # "scram-sha-256" is safer, and can be used unless auth_file has MD5 hashes in it.
 auth_type = "md5"
 # From the directory in which pgweir is started.

@@ -285,6 +285,7 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
         _ if key.ends_with("timeout")
             || key.ends_with("delay")
             || key.ends_with("lifetime")
+            || key.ends_with("notify")
             || key.ends_with("retry") =>
         {
             duration()

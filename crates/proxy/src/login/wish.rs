@@ -3,6 +3,7 @@
 use pgweir_session::Settings;
 use pgweir_wire::startup::{self, Startup};
 
+use crate::place::Peer;
 use crate::report::Report;
 
 /// What PgBouncer says to `options` that it does not understand.
@@ -29,8 +30,12 @@ impl Wish {
     }
 }
 
-/// Reads a startup packet; parameters named in `ignored` are dropped.
-pub(super) fn wish(startup: &Startup<'_>, ignored: &[String]) -> Result<Wish, Report> {
+/// Reads a startup packet of a client that comes from `peer`.
+pub(super) fn wish(
+    startup: &Startup<'_>,
+    rules: &pgweir_config::Settings,
+    peer: &Peer,
+) -> Result<Wish, Report> {
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     let mut wish = Wish {
         version: startup.version,
@@ -77,15 +82,37 @@ pub(super) fn wish(startup: &Startup<'_>, ignored: &[String]) -> Result<Wish, Re
         wish.database.clone_from(&wish.user);
     }
     pairs.retain(|(name, _)| {
-        !ignored
+        !rules
+            .ignore_startup_parameters
             .iter()
             .any(|other| other.as_bytes().eq_ignore_ascii_case(name))
     });
+    if rules.application_name_add_host {
+        add_host(&mut pairs, peer, rules.listen_port);
+        add_host(&mut wish.parameters, peer, rules.listen_port);
+    }
     wish.settings = Settings::new(pairs.iter().map(|(name, value)| (&name[..], &value[..])));
     if let Some(name) = wish.settings.value(b"application_name") {
         wish.application_name = String::from_utf8_lossy(name).into_owned();
     }
     Ok(wish)
+}
+
+/// Puts behind `application_name` where the client comes from; who has none is called `app`, as by
+/// PgBouncer.
+fn add_host(pairs: &mut Vec<(Vec<u8>, Vec<u8>)>, peer: &Peer, listen_port: u16) {
+    let from = match peer {
+        Peer::Tcp(address) => address.to_string(),
+        Peer::Unix(_) => format!("{peer}:{listen_port}"),
+    };
+    let is_name = |(name, _): &&mut (Vec<u8>, Vec<u8>)| name == b"application_name";
+    match pairs.iter_mut().rfind(is_name) {
+        Some((_, name)) => name.extend_from_slice(format!(" - {from}").as_bytes()),
+        None => {
+            let name = format!("app - {from}").into_bytes();
+            pairs.push((b"application_name".to_vec(), name));
+        }
+    }
 }
 
 /// The values of `replication` (protocol-replication).

@@ -7,15 +7,36 @@ use std::time::Instant;
 use pgweir_pool::{Kind, Refusal};
 use pgweir_session::{Batch, Rules};
 
-use super::{End, Link, Relay, server_lost};
-use crate::client::{ClientState, Grant};
+use super::{End, Link, Relay, client_lost, server_lost};
+use crate::client::{ClientState, Grant, QueueNotice};
 use crate::giveback;
 use crate::lease::Leased;
 use crate::reading::{Scratch, is_alive, put_in_front};
+use crate::report;
 use crate::server::ServerState;
 use crate::worker::{Taken, Worker};
 
+/// As PgBouncer says it; drivers' logs are searched for it.
+const QUEUED: &str = "No server connection available in postgres backend, client being queued";
+
 impl Relay {
+    /// A client that has waited for long is told so.
+    pub(super) fn tell_of_queue(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), End> {
+        if self.client.queue_notice.get() != QueueNotice::Due {
+            return Ok(());
+        }
+        self.client.queue_notice.set(QueueNotice::Sent);
+        scratch.to_client.clear();
+        scratch.to_client.own(|out| report::notice(QUEUED, out));
+        self.backlog
+            .write(cx, &mut self.stream, &scratch.to_client, &[])
+            .map_err(client_lost)
+    }
+
     /// Looks whether what the client waits for has come.
     pub(super) fn look_at_grant(
         &mut self,

@@ -139,6 +139,7 @@ fn rules(statements: &Statements, max_prepared_statements: usize) -> Rules<'_> {
     Rules {
         statements,
         max_statement_size: 4096,
+        extended_only: false,
         max_packet_size: u32::MAX,
         max_prepared_statements,
     }

@@ -20,6 +20,7 @@ fn rules(statements: &Statements) -> Rules<'_> {
     Rules {
         statements,
         max_statement_size: 512,
+        extended_only: false,
         max_packet_size: 1 << 20,
         max_prepared_statements: 2,
     }

@@ -512,6 +512,7 @@ fn rules(statements: &Statements, max_prepared: usize) -> Rules<'_> {
     Rules {
         statements,
         max_statement_size: 1 << 20,
+        extended_only: false,
         max_packet_size: u32::MAX,
         max_prepared_statements: max_prepared,
     }

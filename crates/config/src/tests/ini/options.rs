@@ -11,11 +11,12 @@ use crate::user::User;
 use crate::value::Raw;
 
 /// Keys of ours that PgBouncer does not have.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     "error_style",
     "log_format",
     "log_level",
     "max_statement_size",
+    "report_pooler",
     "shutdown_timeout",
     "workers",
 ];

@@ -16,6 +16,7 @@ mod ini;
 mod isolation;
 mod large;
 mod lifecycle;
+mod log;
 mod misbehaviour;
 mod pausing;
 mod pools;

@@ -56,4 +56,5 @@ pub use crate::value::time::Millis;
 pub use crate::value::tls::{SslMode, TlsProtocols};
 pub use crate::value::words::{
     AuthType, CheckQuery, ErrorStyle, LoadBalanceHosts, LogFormat, LogLevel, PoolMode, SocketMode,
+    SyslogFacility,
 };

@@ -10,7 +10,7 @@ use crate::value::size::Size;
 use crate::value::time::Millis;
 use crate::value::tls::{SslMode, TlsProtocols};
 use crate::value::words::{
-    AuthType, CheckQuery, ErrorStyle, LogFormat, LogLevel, PoolMode, SocketMode,
+    AuthType, CheckQuery, ErrorStyle, LogFormat, LogLevel, PoolMode, SocketMode, SyslogFacility,
 };
 
 table! {
@@ -199,8 +199,15 @@ table! {
         /// A file that the log is appended to, besides standard error. Opened again at each reload, so
         /// that it can be moved away.
         logfile: Option<PathBuf> as "\"/var/log/pgweir.log\"" => AtOnce;
-        /// How a line of the log is written.
-        log_format: LogFormat = "text" => Restart;
+        /// How a line of the log is written: `text` for people, `json` for programs, `pgbouncer` for
+        /// programs that know PgBouncer.
+        log_format: LogFormat = "text", ini "pgbouncer" => Restart;
+        /// Whether the log goes to the system's log too, always with PgBouncer's words.
+        syslog: bool = "false" => AtOnce;
+        /// By which name.
+        syslog_ident: String = "pgweir", ini "pgbouncer" => AtOnce;
+        /// As what.
+        syslog_facility: SyslogFacility = "daemon" => AtOnce;
         /// Whether logins are logged.
         log_connections: bool = "true" => AtOnce;
         /// Whether ends of connections are logged, with the reason.

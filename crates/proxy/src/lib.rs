@@ -19,6 +19,7 @@ pub mod client;
 pub mod connect;
 pub mod console;
 pub mod crew;
+pub mod descriptors;
 pub mod files;
 pub mod giveback;
 pub mod grant;

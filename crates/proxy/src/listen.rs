@@ -5,6 +5,7 @@ mod bind;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use pgweir_pool::WorkerId;
 use tokio::net::{TcpListener, UnixListener};
@@ -65,21 +66,48 @@ async fn closed(open: &mut watch::Receiver<Open>, from: Open) {
     let _ = open.wait_for(|open| *open >= from).await;
 }
 
-/// Out of file descriptors, most likely: trying again at once would only burn time.
-async fn pause(error: &io::Error) {
-    tracing::warn!(%error, "accept() failed");
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+/// What goes wrong with accept(), again and again: out of file descriptors, most likely.
+#[derive(Default)]
+struct Failures {
+    said: Option<Instant>,
+    unsaid: u64,
+}
+
+/// How often the log says so at most.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+impl Failures {
+    /// Whether to say something now, and how often it has failed since the last time.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        if self.said.is_some_and(|said| now < said + SAY_EVERY) {
+            self.unsaid += 1;
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+
+    /// Trying again at once would only burn time.
+    async fn pause(&mut self, error: &io::Error) {
+        match self.count(Instant::now()) {
+            Some(0) => tracing::warn!("accept() failed: {error}"),
+            Some(more) => tracing::warn!("accept() failed: {error} ({more} times more before)"),
+            None => {}
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn accept_tcp(worker: &Rc<Worker>, listener: &TcpListener) {
     // Connections to a socket that is bound to one address have that as ours.
     let bound = listener.local_addr().ok();
     let bound = bound.filter(|address| !address.ip().is_unspecified());
+    let mut failures = Failures::default();
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                pause(&error).await;
+                failures.pause(&error).await;
                 continue;
             }
         };
@@ -99,11 +127,12 @@ async fn accept_tcp(worker: &Rc<Worker>, listener: &TcpListener) {
 }
 
 async fn accept_unix(worker: &Rc<Worker>, listener: &UnixListener) {
+    let mut failures = Failures::default();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                pause(&error).await;
+                failures.pause(&error).await;
                 continue;
             }
         };
@@ -140,4 +169,24 @@ fn dispatch(
         worker.shared.mail(to, Mail::Accept(accepted));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_do_not_flood_the_log() {
+        let begin = Instant::now();
+        let mut failures = Failures::default();
+        let said = |failures: &mut Failures, tenths: u64| {
+            failures.count(begin + Duration::from_millis(tenths * 100))
+        };
+        assert_eq!(said(&mut failures, 0), Some(0));
+        for tenth in 1..100 {
+            assert_eq!(said(&mut failures, tenth), None);
+        }
+        assert_eq!(said(&mut failures, 100), Some(99));
+        assert_eq!(said(&mut failures, 101), None);
+    }
 }

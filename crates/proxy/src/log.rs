@@ -1,21 +1,22 @@
-//! The log: lines on standard error and in a file, for people or as JSON.
+//! The log: lines on standard error, in a file and in the system's log, for people, for programs, or
+//! in PgBouncer's words.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, OnceLock};
+mod sinks;
+mod wording;
 
-use arc_swap::ArcSwapOption;
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+
 use pgweir_config::{LogFormat, LogLevel, Settings};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::reload::Handle;
 use tracing_subscriber::{Registry, fmt};
 
-/// The log belongs to the process, like its standard error: the one global value of this crate.
-static LOG: OnceLock<Log> = OnceLock::new();
+pub use self::sinks::open;
 
-/// `logfile`, if there is one. Of the process too.
-static LOGFILE: ArcSwapOption<File> = ArcSwapOption::const_empty();
+/// The log belongs to the process, like its standard error: the one thing of this crate that is global.
+static LOG: OnceLock<Log> = OnceLock::new();
 
 /// What does not change while the process runs.
 #[derive(Debug)]
@@ -34,41 +35,7 @@ pub struct Manner {
     pub verbose: u32,
 }
 
-/// Where lines go: to standard error and to the file. A line that cannot be written is lost; there is
-/// nobody to tell.
-struct Lines {
-    stderr: bool,
-    file: Option<Arc<File>>,
-}
-
-impl Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if let Some(file) = &self.file {
-            let _ = (&**file).write_all(line);
-        }
-        if self.stderr {
-            let _ = io::stderr().write_all(line);
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Opens the log's file, anew if it is open already; without one, closes it.
-///
-/// # Errors
-/// From the operating system: what was open stays so.
-pub fn open(settings: &Settings) -> io::Result<()> {
-    let open = |path| OpenOptions::new().append(true).create(true).open(path);
-    let file = settings.logfile.as_ref().map(open).transpose()?;
-    LOGFILE.store(file.map(Arc::new));
-    Ok(())
-}
-
-/// The same while the process runs: a failure is logged where the log was.
+/// Opens the log's places anew while the process runs: a failure is logged where the log was.
 pub fn reopen(settings: &Settings) {
     if let Err(error) = open(settings) {
         let path = settings.logfile.clone().unwrap_or_default();
@@ -87,16 +54,16 @@ pub fn start(settings: &Settings, manner: Manner) {
     if LOG.set(log).is_err() {
         return;
     }
-    let registry = Registry::default().with(filter);
-    let write = move || Lines {
-        stderr: !quiet,
-        file: LOGFILE.load_full(),
-    };
-    let lines = fmt::layer().with_writer(write).with_target(false);
+    let registry = Registry::default().with(filter).with(sinks::ToSyslog);
+    let writer = sinks::Lines::new(quiet);
+    let is_terminal =
+        settings.logfile.is_none() && !writer.is_journal && io::stderr().is_terminal();
+    let lines = fmt::layer().with_writer(writer).with_target(false);
     let started = match settings.log_format {
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
-        LogFormat::Text => registry
-            .with(lines.with_ansi(settings.logfile.is_none() && io::stderr().is_terminal()))
+        LogFormat::Text => registry.with(lines.with_ansi(is_terminal)).try_init(),
+        LogFormat::PgBouncer => registry
+            .with(lines.event_format(wording::Wording))
             .try_init(),
     };
     // Somebody else's subscriber (a test's) is there already: its lines are as good.
@@ -106,7 +73,7 @@ pub fn start(settings: &Settings, manner: Manner) {
 /// Says why the process ends: in the log, or where nothing is logged yet, as plain text.
 pub fn failure(error: &dyn std::error::Error) {
     if LOG.get().is_some() {
-        tracing::error!("{error}");
+        tracing::error!(target: wording::FATAL, "{error}");
     } else {
         eprintln!("pgweir: {error}");
     }

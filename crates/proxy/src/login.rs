@@ -53,7 +53,7 @@ pub enum Failure {
     /// The connection just ends.
     Silent(&'static str),
     /// The client is told why.
-    Told(Box<Stream>, Report),
+    Told(Box<Stream>, Box<Report>),
 }
 
 /// A stream with what was read of it and not used yet.
@@ -75,7 +75,7 @@ type Outcome<T> = Result<T, Failure>;
 
 impl Conversation {
     fn refuse<T>(self, report: Report) -> Outcome<T> {
-        Err(Failure::Told(Box::new(self.stream), report))
+        Err(Failure::Told(Box::new(self.stream), Box::new(report)))
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
@@ -132,6 +132,7 @@ pub async fn run(
         conversation.send(&out).await?;
     }
     introduce(client, &conversation, &wish);
+    crate::report::login_attempt(&worker.shared, client);
     if wish.is_for_console() {
         return console(worker, client, conversation, &wish).await;
     }

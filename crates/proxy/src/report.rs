@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use pgweir_config::ErrorStyle;
+use pgweir_config::{ErrorStyle, LogFormat};
 use pgweir_session::Refusal;
 use pgweir_wire::encode::{self, ErrorFields};
 use pgweir_wire::startup;
@@ -30,6 +30,8 @@ pub struct Report {
     pub hint: Option<Box<str>>,
     /// PgBouncer's text, where ours says more.
     plain: Option<Box<str>>,
+    /// What the client must not know; for the log.
+    cause: Option<Box<str>>,
     /// Whether it is the server's, whose SQLSTATE is handed on in any style.
     is_servers: bool,
 }
@@ -48,6 +50,7 @@ impl Report {
             detail: None,
             hint: None,
             plain: None,
+            cause: None,
             is_servers: false,
         }
     }
@@ -64,6 +67,13 @@ impl Report {
     #[must_use]
     pub fn plain(mut self, text: impl Into<Box<str>>) -> Self {
         self.plain = Some(text.into());
+        self
+    }
+
+    /// The same with something that only the log says.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<Box<str>>) -> Self {
+        self.cause = Some(cause.into());
         self
     }
 
@@ -268,9 +278,33 @@ fn of_cause(cause: &str) -> (Option<&str>, &str) {
     }
 }
 
+/// A client has said who it is, which PgBouncer logs, and not whether it was let in.
+pub fn login_attempt(shared: &Shared, client: &ClientShared) {
+    let settings = &shared.config.load().settings;
+    if !settings.log_connections || settings.log_format != LogFormat::PgBouncer {
+        return;
+    }
+    if let Some(login) = &*client.login.borrow() {
+        tracing::info!(
+            client = client.id,
+            database = %login.database,
+            user = %login.user,
+            peer = %client.peer,
+            tls = Some(&*login.tls).filter(|tls| !tls.is_empty()).unwrap_or("no"),
+            replication = match login.replication {
+                "none" => "no",
+                "physical" => "yes",
+                _ => "database",
+            },
+            "login attempt"
+        );
+    }
+}
+
 /// A client has logged in.
 pub fn login(shared: &Shared, client: &ClientShared) {
-    if !shared.config.load().settings.log_connections {
+    let settings = &shared.config.load().settings;
+    if !settings.log_connections || settings.log_format == LogFormat::PgBouncer {
         return;
     }
     if let Some(login) = &*client.login.borrow() {
@@ -307,12 +341,20 @@ pub fn client_closed(shared: &Shared, client: &ClientShared, reason: &str) {
 
 /// An error was sent to a client.
 pub fn pooler_error(shared: &Shared, client: &ClientShared, report: &Report) {
-    if !shared.config.load().settings.log_pooler_errors {
+    let settings = &shared.config.load().settings;
+    if !settings.log_pooler_errors {
         return;
     }
     let login = client.login.borrow().clone();
     let database = login.as_ref().map_or("(nodb)", |login| &login.database);
     let user = login.as_ref().map_or("(nouser)", |login| &login.user);
+    if let Some(cause) = &report.cause {
+        tracing::info!(client = client.id, database, user, peer = %client.peer, "{cause}");
+    }
+    let text = match (&report.plain, settings.log_format) {
+        (Some(plain), LogFormat::PgBouncer) => plain,
+        _ => &*report.message,
+    };
     tracing::warn!(
         client = client.id,
         database,
@@ -320,8 +362,7 @@ pub fn pooler_error(shared: &Shared, client: &ClientShared, report: &Report) {
         peer = %client.peer,
         sqlstate = %report.sqlstate,
         detail = report.detail.as_deref().unwrap_or(""),
-        "pooler error: {}",
-        report.message
+        "pooler error: {text}"
     );
 }
 
@@ -329,20 +370,35 @@ pub fn pooler_error(shared: &Shared, client: &ClientShared, report: &Report) {
 pub fn command(client: &ClientShared, command: &pgweir_admin::Command) {
     let login = client.login.borrow().clone();
     let user = login.as_ref().map_or("(nouser)", |login| &login.user);
-    tracing::info!(client = client.id, %user, peer = %client.peer, "{command} command issued");
+    let database = login.as_ref().map_or("(nodb)", |login| &login.database);
+    tracing::info!(client = client.id, database, user, peer = %client.peer, "{command} command issued");
 }
 
 /// A server connection was opened.
 pub fn server_opened(shared: &Shared, facts: &ServerFacts) {
-    if shared.config.load().settings.log_connections {
+    let settings = &shared.config.load().settings;
+    if !settings.log_connections {
+        return;
+    }
+    let from = facts.local.map(|address| address.to_string());
+    tracing::info!(
+        server = facts.id,
+        database = %facts.database,
+        user = %facts.user,
+        host = %facts.host,
+        pid = facts.pid,
+        tls = %facts.tls,
+        from = from.as_deref().unwrap_or("unix"),
+        "new connection to server"
+    );
+    if settings.log_format == LogFormat::PgBouncer && !facts.tls.is_empty() {
         tracing::info!(
             server = facts.id,
             database = %facts.database,
             user = %facts.user,
             host = %facts.host,
-            pid = facts.pid,
-            tls = %facts.tls,
-            "new connection to server"
+            "SSL established: {}",
+            facts.tls
         );
     }
 }

@@ -1,26 +1,27 @@
-//! The process: threads, signals, and the way down.
+//! The process: how it comes up, its threads, and the way down.
+
+mod signals;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use pgweir_admin::Notice;
 use pgweir_config::Notation;
 use pgweir_pool::WorkerId;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::identity;
 use crate::listen::{Bound, Listeners};
 use crate::log::Manner;
-use crate::mail::{Answer, Mail, Order, Shutdown};
+use crate::mail::{Mail, Order};
 use crate::pidfile::Pidfile;
 use crate::reload::{Loaded, Source};
-use crate::shared::{Open, Shared};
+use crate::shared::Shared;
 use crate::worker::Worker;
+
+use self::signals::{Signals, serve};
 
 /// Why the process cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,8 @@ pub fn run(source: &Source, options: &Options) -> Result<(), Error> {
             pid = std::process::id(),
             "process up"
         );
-        serve(&shared, source, signals, &mut orders).await
+        serve(&shared, source, signals, &mut orders).await;
+        Ok::<_, Error>(())
     })?;
     for worker in 0..shared.workers() {
         shared.mail(WorkerId(worker as u16), Mail::Stop);
@@ -124,7 +126,7 @@ fn prepare(loaded: &Loaded, options: &Options) -> Result<(Listeners, Option<Pidf
         }
         tracing::warn!("{}", identity::Error::Root);
     }
-    raise_file_limit();
+    crate::descriptors::prepare(&loaded.config, loaded.files.users.len());
     let listeners = bound.listen(&loaded.config)?;
     let pidfile = settings.pidfile.as_deref();
     if options.daemon {
@@ -184,192 +186,4 @@ fn work(id: WorkerId, shared: Arc<Shared>, mailbox: mpsc::UnboundedReceiver<Mail
         }
         Err(error) => tracing::error!(%error, "worker cannot start"),
     }
-}
-
-/// Open files are clients: as many as the system allows.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::warn!(%error, soft, "cannot raise the limit of open files");
-    }
-}
-
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-    quit: Signal,
-    user1: Signal,
-    user2: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            user1: signal(SignalKind::user_defined1())?,
-            user2: signal(SignalKind::user_defined2())?,
-        })
-    }
-}
-
-async fn serve(
-    shared: &Arc<Shared>,
-    source: &Source,
-    mut signals: Signals,
-    orders: &mut mpsc::UnboundedReceiver<Order>,
-) -> io::Result<()> {
-    let mut descent: Option<Descent> = None;
-    let mut look = tokio::time::interval(Duration::from_millis(100));
-    loop {
-        let wish = tokio::select! {
-            _ = signals.hangup.recv() => {
-                tracing::info!("got SIGHUP, re-reading config");
-                let _ = reload(shared, source);
-                None
-            }
-            _ = signals.terminate.recv() => Some((Shutdown::WaitForClients, "SIGTERM")),
-            _ = signals.interrupt.recv() => Some((Shutdown::WaitForServers, "SIGINT")),
-            _ = signals.quit.recv() => Some((Shutdown::Now, "SIGQUIT")),
-            _ = signals.user1.recv() => {
-                tracing::info!("got SIGUSR1, pausing all activity");
-                shared.pools.lock().pause(None, Instant::now());
-                None
-            }
-            _ = signals.user2.recv() => {
-                tracing::info!("got SIGUSR2, continuing from PAUSE");
-                shared.suspend(false);
-                shared.pools.lock().resume(None, Instant::now());
-                None
-            }
-            order = orders.recv() => match order {
-                Some(Order::Reload(reply)) => {
-                    let _ = reply.send(reload(shared, source));
-                    None
-                }
-                Some(Order::Set { key, value, reply }) => {
-                    let _ = reply.send(set(shared, &key, &value));
-                    None
-                }
-                Some(Order::Shutdown(how)) => Some((how, "SHUTDOWN")),
-                None => None,
-            },
-            _ = look.tick(), if descent.is_some() => None,
-        };
-        shared.mail(WorkerId(0), Mail::Settle);
-        if let Some((how, cause)) = wish {
-            if how == Shutdown::Now || (descent.is_some() && cause.starts_with("SIG")) {
-                tracing::info!("got {cause}, fast exit");
-                return Ok(());
-            }
-            descent = Some(Descent::begin(shared, how, cause));
-        }
-        if descent
-            .as_ref()
-            .is_some_and(|descent| descent.is_over(shared))
-        {
-            return Ok(());
-        }
-    }
-}
-
-fn reload(shared: &Shared, source: &Source) -> Answer {
-    match crate::reload::reload(shared, source) {
-        Ok(changes) => {
-            tracing::info!("RELOAD: {changes}");
-            Ok(changes.notices())
-        }
-        Err(mistakes) => {
-            // The log may have been moved away all the same.
-            crate::log::reopen(&shared.config.load().settings);
-            for mistake in &mistakes {
-                tracing::error!("RELOAD failed, everything stays as it was: {mistake}");
-            }
-            Err(mistakes.join("; "))
-        }
-    }
-}
-
-fn set(shared: &Shared, key: &str, value: &str) -> Answer {
-    if shared.written.notation == Notation::PgBouncer
-        && let Some(why) = pgweir_config::without_effect(key)
-    {
-        return Ok(vec![Notice::Warning(format!("{key}: {why}"))]);
-    }
-    crate::reload::set(shared, key, value).map(|()| Vec::new())
-}
-
-/// On the way down.
-struct Descent {
-    how: Shutdown,
-    deadline: Option<Instant>,
-}
-
-impl Descent {
-    fn begin(shared: &Shared, how: Shutdown, cause: &str) -> Self {
-        let what = match how {
-            Shutdown::WaitForServers => "waiting for all servers connections to be released",
-            _ => "waiting for all clients disconnect",
-        };
-        tracing::info!("got {cause}, shutting down, {what}");
-        if shared.suspend(false) {
-            tracing::warn!("SUSPEND was in force: clients go on until the end");
-        }
-        raise(&shared.open, Open::UnixOnly);
-        if how == Shutdown::WaitForServers {
-            shared.pools.lock().shut_down(Instant::now());
-            for worker in 0..shared.workers() {
-                shared.mail(WorkerId(worker as u16), Mail::ShutDown);
-            }
-        }
-        let timeout = shared.config.load().settings.shutdown_timeout;
-        let deadline = if timeout.is_zero() {
-            None
-        } else {
-            Some(Instant::now() + timeout)
-        };
-        Self { how, deadline }
-    }
-
-    fn is_over(&self, shared: &Shared) -> bool {
-        if self
-            .deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
-        {
-            tracing::warn!("shutdown_timeout is over, dropping what is left");
-            return true;
-        }
-        match self.how {
-            Shutdown::WaitForServers => {
-                let over = shared.pools.lock().quiescent(None);
-                if over {
-                    tracing::info!("server connections dropped, exiting");
-                }
-                over
-            }
-            _ => {
-                let over = shared.admissions.total() == 0;
-                if over {
-                    tracing::info!("client connections dropped, exiting");
-                }
-                over
-            }
-        }
-    }
-}
-
-fn raise(open: &watch::Sender<Open>, to: Open) {
-    open.send_if_modified(|open| {
-        let less = *open < to;
-        if less {
-            *open = to;
-        }
-        less
-    });
 }

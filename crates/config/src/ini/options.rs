@@ -54,7 +54,6 @@ const fn not_yet(name: &'static str, why: &'static str, same: &'static [&'static
     NotYet { name, why, same }
 }
 
-const NO_SYSLOG: &str = "nothing is sent to syslog";
 const NO_DNS_CACHE: &str = "a name is resolved whenever a connection is opened";
 const CIPHERS: &str = "ciphers are rustls's, which are all good";
 const KERNEL: &str = "the kernel's value holds";
@@ -67,9 +66,6 @@ pub(crate) const SETTINGS: &[NotYet] = &[
         &["0"],
     ),
     not_yet("auth_ldap_options", "LDAP is not asked", &[""]),
-    not_yet("syslog", NO_SYSLOG, &["0"]),
-    not_yet("syslog_ident", NO_SYSLOG, &["pgbouncer"]),
-    not_yet("syslog_facility", NO_SYSLOG, &["daemon"]),
     not_yet("dns_max_ttl", NO_DNS_CACHE, &["0"]),
     not_yet("dns_nxdomain_ttl", NO_DNS_CACHE, &["0"]),
     not_yet("dns_zone_check_period", NO_DNS_CACHE, &["0"]),

@@ -275,6 +275,8 @@ auth_type = "md5"
 auth_file = "userlist.txt"
 # "postgresql" says more, unless a program looks for SQLSTATE 08P01.
 error_style = "pgbouncer"
+log_format = "pgbouncer"
+syslog_ident = "pgbouncer"
 log_stats = false
 
 [databases.local]

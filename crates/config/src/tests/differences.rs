@@ -142,6 +142,7 @@ fn change<T: Table>(section: &mut T, key: &crate::table::Key<T>) {
         "round-robin",
         "statement",
         "pgbouncer",
+        "local0",
     ];
     let versions = ["tlsv1.3", "db:7", "1MB"];
     for word in words.into_iter().chain(versions) {

@@ -265,6 +265,12 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
                 .map(|w| w.as_str())
                 .collect::<Vec<_>>(),
         ),
+        "syslog_facility" => words(
+            &crate::SyslogFacility::ALL
+                .iter()
+                .map(|w| w.as_str())
+                .collect::<Vec<_>>(),
+        ),
         "client_tls_sslmode" => Just("disable".to_owned()).boxed(),
         "client_tls_protocols" => words(&["secure", "tlsv1.2", "tlsv1.3"]),
         "server_tls_key_file" | "server_tls_cert_file" => Just("/a.pem".to_owned()).boxed(),

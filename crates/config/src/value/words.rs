@@ -125,11 +125,43 @@ words! {
 
 words! {
     /// How a line of the log is written.
-    pub enum LogFormat, "one of text, json" {
+    pub enum LogFormat, "one of text, json, pgbouncer" {
         /// For people.
         Text = "text",
         /// One JSON object in each line.
         Json = "json",
+        /// As PgBouncer writes it.
+        PgBouncer = "pgbouncer",
+    }
+}
+
+words! {
+    /// What a line in the system's log is said to be about.
+    pub enum SyslogFacility, "one of auth, authpriv, daemon, user, local0 to local7" {
+        /// Who comes in.
+        Auth = "auth",
+        /// The same in private.
+        Authpriv = "authpriv",
+        /// A service.
+        Daemon = "daemon",
+        /// Somebody's program.
+        User = "user",
+        /// As the system's administrator has it.
+        Local0 = "local0",
+        /// As the system's administrator has it.
+        Local1 = "local1",
+        /// As the system's administrator has it.
+        Local2 = "local2",
+        /// As the system's administrator has it.
+        Local3 = "local3",
+        /// As the system's administrator has it.
+        Local4 = "local4",
+        /// As the system's administrator has it.
+        Local5 = "local5",
+        /// As the system's administrator has it.
+        Local6 = "local6",
+        /// As the system's administrator has it.
+        Local7 = "local7",
     }
 }
 

@@ -78,14 +78,15 @@ impl Bound {
         if !settings.unix_socket_dir.is_empty() {
             match unix(settings, backlog) {
                 Ok((socket, path)) => {
-                    tracing::info!(path = %path.display(), "listening");
+                    let address = format!("unix:{}", path.display());
+                    tracing::info!(address, "listening");
                     listeners.unix.push(socket);
                     listeners.paths.push(path);
                 }
                 // Whoever comes by that socket would reach somebody else.
                 Err(error @ Error::InUse(_)) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot listen");
+                    tracing::warn!("{error}");
                     self.failed = Some(error);
                 }
             }

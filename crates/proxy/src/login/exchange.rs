@@ -151,13 +151,13 @@ async fn exchange(
                 return Ok(conversation);
             }
             Err(error) => {
-                tracing::info!(user = %wish.user, %error, "authentication failed");
                 let text = match error {
                     pgweir_auth::Error::EmptyPassword => "empty password returned by client",
                     _ if sasl => "SASL authentication failed",
                     _ => "password authentication failed",
                 };
-                return conversation.refuse(Report::new("28P01", text));
+                let cause = format!("authentication failed: {error}");
+                return conversation.refuse(Report::new("28P01", text).cause(cause));
             }
         }
     }

@@ -17,7 +17,7 @@ tcp_keepalive = on             ## tcp_keepalive: invalid value "on" for paramete
 client_tls_protocols = tlsv1.1 ## client_tls_protocols: invalid value "tlsv1.1" for parameter client_tls_protocols: tlsv1.1 is not spoken: it is broken; use tlsv1.2 or tlsv1.3
 server_tls_key_file = k.pem    ## server_tls_key_file: server_tls_key_file and server_tls_cert_file need each other
 stats_period = 0               ## stats_period: expected more than 0
-syslog = 1                     ## syslog: is not supported yet: nothing is sent to syslog
+resolv_conf = /x               ## resolv_conf: is not supported yet: names are resolved as the system does it
 max_client_conn 100            ## syntax error in configuration: expected "=" after the key
 %include more.ini
 [database]                     ## invalid section "database"

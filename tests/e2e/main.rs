@@ -23,6 +23,7 @@ mod pools;
 mod protocol;
 mod replication;
 mod settings;
+mod systemd;
 mod tls;
 mod tokio_postgres;
 mod work;

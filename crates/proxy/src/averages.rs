@@ -33,22 +33,25 @@ pub fn roll_averages(shared: &Shared, now: Instant) {
     let mut overall = shared.overall.lock();
     overall.averages = sum.averages(&overall.before, elapsed);
     overall.before = sum;
+    let rates = &overall.averages;
+    let line = format!(
+        "stats: {} xacts/s, {} queries/s, {} client parses/s, {} server parses/s, {} binds/s, \
+         {} client logins/s, in {} B/s, out {} B/s, xact {} μs, query {} μs, wait {} μs",
+        rates.transactions,
+        rates.queries,
+        rates.client_parses,
+        rates.server_parses,
+        rates.binds,
+        rates.logins,
+        rates.received,
+        rates.sent,
+        rates.transaction_us,
+        rates.query_us,
+        rates.wait_us
+    );
+    drop(overall);
+    crate::systemd::status(&line);
     if wanted {
-        let rates = &overall.averages;
-        tracing::info!(
-            "stats: {} xacts/s, {} queries/s, {} client parses/s, {} server parses/s, {} binds/s, \
-             {} client logins/s, in {} B/s, out {} B/s, xact {} μs, query {} μs, wait {} μs",
-            rates.transactions,
-            rates.queries,
-            rates.client_parses,
-            rates.server_parses,
-            rates.binds,
-            rates.logins,
-            rates.received,
-            rates.sent,
-            rates.transaction_us,
-            rates.query_us,
-            rates.wait_us
-        );
+        tracing::info!("{line}");
     }
 }

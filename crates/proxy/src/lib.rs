@@ -46,6 +46,7 @@ pub mod shared;
 pub mod stats;
 pub mod stream;
 pub mod suspension;
+pub mod systemd;
 pub mod timeouts;
 pub mod tls;
 pub mod users;

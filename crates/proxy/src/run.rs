@@ -92,6 +92,7 @@ pub fn run(source: &Source, options: &Options) -> Result<(), Error> {
             pid = std::process::id(),
             "process up"
         );
+        crate::systemd::ready();
         serve(&shared, source, signals, &mut orders).await;
         Ok::<_, Error>(())
     })?;

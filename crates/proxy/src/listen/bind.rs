@@ -12,6 +12,7 @@ use pgweir_config::{Config, Settings};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::identity;
+use crate::systemd::Passed;
 
 /// Why nothing can be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -38,15 +39,31 @@ pub enum Error {
 /// TCP sockets that have their address and do not listen yet.
 #[derive(Debug, Default)]
 pub struct Bound {
+    /// From systemd: in the place of all that the configuration names.
+    passed: Passed,
     sockets: Vec<(SocketAddr, Socket)>,
     failed: Option<Error>,
 }
 
 impl Bound {
     /// Binds every TCP address of the configuration. An address that fails is logged and left out,
-    /// as long as another one works.
+    /// as long as another one works. If systemd has handed over sockets, they take the place of all.
     pub fn tcp(settings: &Settings) -> Self {
-        let mut bound = Self::default();
+        let mut bound = Self {
+            passed: Passed::take(),
+            ..Self::default()
+        };
+        if !bound.passed.is_empty() {
+            for (ignored, is_set) in [
+                ("listen_addr", !settings.listen_addr.is_empty()),
+                ("unix_socket_dir", !settings.unix_socket_dir.is_empty()),
+            ] {
+                if is_set {
+                    tracing::warn!("sockets passed from service manager, {ignored} ignored");
+                }
+            }
+            return bound;
+        }
         for name in &settings.listen_addr {
             for address in resolve(name, settings.listen_port) {
                 let socket =
@@ -71,6 +88,9 @@ impl Bound {
     /// When the configuration names TCP addresses and none works, when the Unix socket is all there is
     /// and does not, or when it is somebody else's.
     pub fn listen(mut self, config: &Config) -> Result<Listeners, Error> {
+        if !self.passed.is_empty() {
+            return Listeners::passed(self.passed);
+        }
         let settings = &config.settings;
         let backlog = i32::try_from(settings.listen_backlog).unwrap_or(i32::MAX);
         let mut listeners = Listeners::default();
@@ -116,6 +136,24 @@ pub struct Listeners {
     pub(super) unix: Vec<std::os::unix::net::UnixListener>,
     /// Removed from the file system at the end.
     paths: Vec<PathBuf>,
+}
+
+impl Listeners {
+    /// Sockets that listen already. Their paths are not ours to remove.
+    fn passed(Passed { tcp, unix }: Passed) -> Result<Self, Error> {
+        let made = tcp.iter().map(|socket| socket.set_nonblocking(true));
+        let made = made.chain(unix.iter().map(|socket| socket.set_nonblocking(true)));
+        made.collect::<io::Result<()>>()
+            .map_err(|source| Error::Listen {
+                address: "sockets passed from service manager".to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            tcp,
+            unix,
+            paths: Vec::new(),
+        })
+    }
 }
 
 impl Drop for Listeners {

@@ -50,7 +50,9 @@ pub(super) async fn serve(
         let wish = tokio::select! {
             _ = signals.hangup.recv() => {
                 tracing::info!("got SIGHUP, re-reading config");
+                crate::systemd::reloading();
                 let _ = reload(shared, source);
+                crate::systemd::ready();
                 None
             }
             _ = signals.terminate.recv() => Some((Shutdown::WaitForClients, "SIGTERM")),
@@ -83,6 +85,7 @@ pub(super) async fn serve(
         };
         shared.mail(WorkerId(0), Mail::Settle);
         if let Some((how, cause)) = wish {
+            crate::systemd::stopping();
             if descent.is_some() && how != Shutdown::Now && cause.starts_with("SIG") {
                 tracing::info!("got {cause} while shutting down, fast exit");
                 return;

@@ -1,5 +1,7 @@
 //! TLS on both sides.
 
+mod ciphers;
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::table::{Table, table};
 use crate::value::Raw;
+use crate::value::ciphers::{Tls13Ciphers, TlsCiphers, TlsCurves};
 use crate::value::name::Name;
 use crate::value::size::Size;
 use crate::value::time::Millis;
@@ -147,6 +148,14 @@ table! {
         client_tls_ca_file: Option<PathBuf> as "\"/etc/pgweir/clients-ca.crt\"" => AtOnce;
         /// Versions of TLS spoken with clients.
         client_tls_protocols: TlsProtocols = "secure" => AtOnce;
+        /// Ciphers of TLS 1.2 spoken with clients, in OpenSSL's notation, the favourite first. What is
+        /// not spoken is passed over; that is all but AES-GCM and ChaCha20 with keys of the moment.
+        client_tls_ciphers: TlsCiphers = "default" => AtOnce;
+        /// Ciphers of TLS 1.3 spoken with clients. None: all.
+        client_tls13_ciphers: Option<Tls13Ciphers> as "\"TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256\"" => AtOnce;
+        /// Curves for agreeing on keys with clients: a list of X25519MLKEM768, X25519, prime256v1 and
+        /// secp384r1, or `auto` for all.
+        client_tls_ecdhcurve: TlsCurves = "auto" => AtOnce;
         /// Whether servers are reached over TLS, and whose certificate is believed.
         server_tls_sslmode: SslMode = "prefer" => Reconnect;
         /// Authorities whose certificates servers may show, PEM. With it, `require` checks the chain
@@ -157,6 +166,12 @@ table! {
         server_tls_key_file: Option<PathBuf> as "\"/etc/pgweir/client.key\"" => Reconnect;
         /// Certificate shown to servers, PEM.
         server_tls_cert_file: Option<PathBuf> as "\"/etc/pgweir/client.crt\"" => Reconnect;
+        /// Versions of TLS spoken with servers.
+        server_tls_protocols: TlsProtocols = "secure" => Reconnect;
+        /// Ciphers of TLS 1.2 spoken with servers, as `client_tls_ciphers`.
+        server_tls_ciphers: TlsCiphers = "default" => Reconnect;
+        /// Ciphers of TLS 1.3 spoken with servers. None: all.
+        server_tls13_ciphers: Option<Tls13Ciphers> as "\"TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256\"" => Reconnect;
 
         /// How clients prove who they are: `any` (they need not, and are whom their database's `user`
         /// says), `trust` (nor need they, but there must be such a user), `plain`, `md5`,

@@ -1,6 +1,7 @@
 //! The types a key can have: how each is read from text or from a typed value, and printed.
 
 pub(crate) mod basic;
+pub(crate) mod ciphers;
 pub(crate) mod name;
 pub(crate) mod pgbouncer;
 pub(crate) mod size;

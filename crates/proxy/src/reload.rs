@@ -98,8 +98,7 @@ pub fn set(shared: &Shared, key: &str, value: &str) -> Result<(), String> {
         .set(key, value, shared.written.notation);
     let config = config.map_err(|mistake| mistake.to_string())?;
     let mut odd = Vec::new();
-    let names_files =
-        key.starts_with("auth_") || key.contains("_tls_") || key == "scram_iterations";
+    let names_files = key.starts_with("auth_") || key.contains("_tls") || key == "scram_iterations";
     let files = names_files.then(|| Files::read(&config, &mut odd));
     let lines = |all: Vec<Mistake>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
     let files = files.transpose();

@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod key;
 mod name;
+mod offer;
 mod verify;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ use tokio_rustls::{client, server};
 pub use acceptor::Acceptor;
 pub use connector::Connector;
 pub use error::{Error, Flaw, Part};
+pub use offer::Offer;
 
 /// The protocol name of PostgreSQL (protocol-flow, SSL Session Encryption).
 const ALPN: &[u8] = b"postgresql";
@@ -181,8 +183,8 @@ fn acceptor(settings: &Settings) -> Result<Acceptor, Vec<Misfit>> {
         return Err(vec![files.misfit(Error::Settings(error))]);
     };
     let mode = settings.client_tls_sslmode;
-    let protocols = settings.client_tls_protocols;
-    Acceptor::new(mode, &certificate, &key, authorities.as_deref(), protocols)
+    let offer = Offer::to_clients(settings);
+    Acceptor::new(mode, &certificate, &key, authorities.as_deref(), &offer)
         .map_err(|error| vec![files.misfit(error)])
 }
 
@@ -216,7 +218,8 @@ fn connector(settings: &Settings) -> Result<Connector, Vec<Misfit>> {
         }
     };
     let mode = settings.server_tls_sslmode;
-    Connector::new(mode, authorities.as_deref(), identity)
+    let offer = Offer::to_servers(settings);
+    Connector::new(mode, authorities.as_deref(), identity, offer)
         .map_err(|error| vec![files.misfit(error)])
 }
 

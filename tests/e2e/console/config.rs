@@ -262,7 +262,7 @@ fn the_log_says_who(major: Major) {
         .find(|line| line.contains("SET stats_period=7 command issued"));
     let line = line.expect("it is logged");
     assert!(
-        line.contains("user=ops") && line.contains("peer=127.0.0.1:"),
+        line.contains("ops") && line.contains("peer=127.0.0.1:"),
         "{line}"
     );
 }

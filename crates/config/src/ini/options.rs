@@ -55,7 +55,6 @@ const fn not_yet(name: &'static str, why: &'static str, same: &'static [&'static
 }
 
 const NO_DNS_CACHE: &str = "a name is resolved whenever a connection is opened";
-const CIPHERS: &str = "ciphers are rustls's, which are all good";
 const KERNEL: &str = "the kernel's value holds";
 
 /// Of `[pgbouncer]`.
@@ -74,20 +73,6 @@ pub(crate) const SETTINGS: &[NotYet] = &[
         "names are resolved as the system does it",
         &[""],
     ),
-    not_yet("client_tls_ciphers", CIPHERS, &["default", "secure", ""]),
-    not_yet("client_tls13_ciphers", CIPHERS, &[""]),
-    not_yet(
-        "client_tls_ecdhcurve",
-        "curves are rustls's, which are all good",
-        &["auto"],
-    ),
-    not_yet(
-        "server_tls_protocols",
-        "TLS 1.2 and 1.3 are spoken",
-        &["secure", "default"],
-    ),
-    not_yet("server_tls_ciphers", CIPHERS, &["default", "secure", ""]),
-    not_yet("server_tls13_ciphers", CIPHERS, &[""]),
     not_yet(
         "so_reuseport",
         "one process listens, with a thread for each CPU",
@@ -147,8 +132,9 @@ pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
 ];
 
 /// Values of keys of pgweir that do not mean quite what they mean to PgBouncer.
-pub(crate) const REMARKS: &[(&str, &str, &str)] = &[(
-    "client_tls_protocols",
-    "all",
-    "means TLS 1.2 and 1.3: older versions are broken and not spoken",
-)];
+pub(crate) const REMARKS: &[(&str, &str, &str)] = &[
+    ("client_tls_protocols", "all", OLD_TLS),
+    ("server_tls_protocols", "all", OLD_TLS),
+];
+
+const OLD_TLS: &str = "means TLS 1.2 and 1.3: older versions are broken and not spoken";

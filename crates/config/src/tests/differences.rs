@@ -144,7 +144,14 @@ fn change<T: Table>(section: &mut T, key: &crate::table::Key<T>) {
         "pgbouncer",
         "local0",
     ];
-    let versions = ["tlsv1.3", "db:7", "1MB"];
+    let versions = [
+        "AES",
+        "TLS_AES_128_GCM_SHA256",
+        "X25519",
+        "tlsv1.3",
+        "db:7",
+        "1MB",
+    ];
     for word in words.into_iter().chain(versions) {
         let mut changed = before.clone();
         let assigned = (key.assign)(&mut changed, &Raw::Text(word.to_owned()));

@@ -272,7 +272,10 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
                 .collect::<Vec<_>>(),
         ),
         "client_tls_sslmode" => Just("disable".to_owned()).boxed(),
-        "client_tls_protocols" => words(&["secure", "tlsv1.2", "tlsv1.3"]),
+        "client_tls_ciphers" | "server_tls_ciphers" => words(&["default", "HIGH", "AES:!aRSA"]),
+        "client_tls13_ciphers" | "server_tls13_ciphers" => words(&["TLS_AES_128_GCM_SHA256"]),
+        "client_tls_ecdhcurve" => words(&["auto", "X25519:P-256"]),
+        "client_tls_protocols" | "server_tls_protocols" => words(&["secure", "tlsv1.2", "tlsv1.3"]),
         "server_tls_key_file" | "server_tls_cert_file" => Just("/a.pem".to_owned()).boxed(),
         "pkt_buf" => (1..1024_u32).prop_map(|n| format!("{n}kB")).boxed(),
         "max_packet_size" | "max_statement_size" => {

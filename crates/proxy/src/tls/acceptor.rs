@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use pgweir_config::{SslMode, TlsProtocols};
+use pgweir_config::SslMode;
+use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server};
 
 use super::error::Error;
+use super::offer::Offer;
 use super::verify::Authorities;
-use super::{ALPN, files, provider};
+use super::{ALPN, files};
 
 /// Our certificate and key, and which clients are let in with it.
 #[derive(Debug, Clone)]
@@ -33,12 +34,12 @@ impl Acceptor {
         certificate_pem: &[u8],
         key_pem: &[u8],
         authorities_pem: Option<&[u8]>,
-        protocols: TlsProtocols,
+        offer: &Offer,
     ) -> Result<Self, Error> {
-        let provider = provider();
+        let provider = offer.provider();
         let identity = files::identity(certificate_pem, key_pem, &provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&versions(protocols))?;
+            .with_protocol_versions(&offer.versions())?;
         let builder = match authorities_pem {
             None if mode.verifies() => {
                 return Err(Error::Settings(
@@ -62,6 +63,7 @@ impl Acceptor {
         };
         let mut config = builder.with_cert_resolver(identity.both);
         config.alpn_protocols = vec![ALPN.to_vec()];
+        config.ignore_client_order = offer.has_order();
         // PostgreSQL's clients never resume; a ticket is a write for nothing.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -105,15 +107,4 @@ impl Acceptor {
             Err(Error::Alpn)
         }
     }
-}
-
-fn versions(protocols: TlsProtocols) -> Vec<&'static SupportedProtocolVersion> {
-    let mut versions = Vec::new();
-    if protocols.tls12() {
-        versions.push(&rustls::version::TLS12);
-    }
-    if protocols.tls13() {
-        versions.push(&rustls::version::TLS13);
-    }
-    versions
 }

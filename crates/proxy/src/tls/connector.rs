@@ -12,8 +12,9 @@ use tokio_rustls::{TlsConnector, client};
 
 use super::error::Error;
 use super::files::Identity;
+use super::offer::Offer;
 use super::verify::{Authorities, Depth, ServerVerifier};
-use super::{ALPN, files, provider};
+use super::{ALPN, files};
 
 /// Whom we believe, and who we say we are. One for all modes: each database may have its own.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Connector {
     authorities: Option<Arc<Authorities>>,
     identity: Option<Identity>,
     provider: Arc<CryptoProvider>,
+    offer: Offer,
     unverified: Arc<ClientConfig>,
     /// Made when first used: where no authorities are given, those of the system are read then.
     by_chain: OnceLock<Arc<ClientConfig>>,
@@ -38,8 +40,9 @@ impl Connector {
         mode: SslMode,
         authorities_pem: Option<&[u8]>,
         identity_pem: Option<(&[u8], &[u8])>,
+        offer: Offer,
     ) -> Result<Self, Error> {
-        let provider = provider();
+        let provider = offer.provider();
         let authorities = authorities_pem
             .map(|pem| Authorities::from_pem(pem).map(Arc::new))
             .transpose()?;
@@ -49,9 +52,10 @@ impl Connector {
         let nobody = Arc::new(Authorities::none());
         let connector = Self {
             authorities,
-            unverified: config(Depth::None, nobody, identity.as_ref(), &provider)?,
+            unverified: config(Depth::None, nobody, identity.as_ref(), &provider, &offer)?,
             identity,
             provider,
+            offer,
             by_chain: OnceLock::new(),
             by_name: OnceLock::new(),
         };
@@ -116,7 +120,8 @@ impl Connector {
             Some(authorities) => Arc::clone(authorities),
             None => Arc::new(Authorities::of_system()?),
         };
-        let new = config(depth, authorities, self.identity.as_ref(), &self.provider)?;
+        let identity = self.identity.as_ref();
+        let new = config(depth, authorities, identity, &self.provider, &self.offer)?;
         Ok(Arc::clone(made.get_or_init(|| new)))
     }
 }
@@ -126,6 +131,7 @@ fn config(
     authorities: Arc<Authorities>,
     identity: Option<&Identity>,
     provider: &Arc<CryptoProvider>,
+    offer: &Offer,
 ) -> Result<Arc<ClientConfig>, Error> {
     let verifier = ServerVerifier {
         depth,
@@ -133,7 +139,7 @@ fn config(
         provider: Arc::clone(provider),
     };
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(&offer.versions())?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match identity {

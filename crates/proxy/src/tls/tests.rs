@@ -5,11 +5,11 @@ mod files;
 mod recipes;
 mod servers;
 
-use pgweir_config::{Settings, SslMode, TlsProtocols};
+use pgweir_config::{Settings, SslMode};
 use tokio::io::DuplexStream;
 use tokio_rustls::{client, server};
 
-use super::{Acceptor, Connector, Error};
+use super::{Acceptor, Connector, Error, Offer};
 use recipes::Made;
 
 const ALL_MODES: [SslMode; 6] = [
@@ -32,8 +32,12 @@ fn settings(lines: &str) -> Settings {
         .settings
 }
 
-fn protocols(list: &str) -> TlsProtocols {
-    settings(&format!("client_tls_protocols = \"{list}\"")).client_tls_protocols
+fn protocols(list: &str) -> Offer {
+    Offer::to_clients(&settings(&format!("client_tls_protocols = \"{list}\"")))
+}
+
+fn everything() -> Offer {
+    Offer::to_servers(&settings(""))
 }
 
 /// One that lets everybody in.
@@ -44,14 +48,19 @@ fn acceptor(made: &Made, versions: &str) -> Acceptor {
         certificate,
         key,
         None,
-        protocols(versions),
+        &protocols(versions),
     );
     new.expect("certificate and key are good")
 }
 
 /// One that believes these, and shows nothing.
 fn connector(authorities: Option<&str>) -> Connector {
-    let new = Connector::new(SslMode::Disable, authorities.map(str::as_bytes), None);
+    let new = Connector::new(
+        SslMode::Disable,
+        authorities.map(str::as_bytes),
+        None,
+        everything(),
+    );
     new.expect("authorities are good")
 }
 

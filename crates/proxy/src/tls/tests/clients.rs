@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use super::recipes::{Authority, Made, expired, params, self_signed};
-use super::{PIPE_BYTES, acceptor, connector, expect, protocols, shake};
+use super::{PIPE_BYTES, acceptor, connector, everything, expect, protocols, shake};
 use crate::tls::{Acceptor, Connector, Error, provider};
 
 const HOST: &str = "db.example.com";
@@ -25,10 +25,11 @@ async fn check(
     let own = self_signed(params("", &[HOST]));
     let (certificate, key) = (own.certificate.as_bytes(), own.key.as_bytes());
     let authorities = authority.map(|authority| authority.certificate.as_bytes());
-    let acceptor = Acceptor::new(mode, certificate, key, authorities, protocols("secure"));
+    let acceptor = Acceptor::new(mode, certificate, key, authorities, &protocols("secure"));
     let acceptor = acceptor.expect("certificate and key are good");
     let identity = shown.map(|made| (made.certificate.as_bytes(), made.key.as_bytes()));
-    let connector = Connector::new(Prefer, None, identity).expect("certificate and key are good");
+    let connector =
+        Connector::new(Prefer, None, identity, everything()).expect("certificate and key are good");
     let shaken = shake(&acceptor, &connector, Prefer, HOST).await;
     expect(
         shaken.server,

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use super::recipes::{
     Authority, Made, expired, not_yet, of_the_manual, params, self_signed, self_signed_version1,
 };
-use super::{ALL_MODES, PIPE_BYTES, acceptor, connector, expect, shake};
+use super::{ALL_MODES, PIPE_BYTES, acceptor, connector, everything, expect, shake};
 use crate::tls::{Connector, Error, peer_certificate, provider};
 use pgweir_config::SslMode::{self, Allow, Disable, Prefer, Require, VerifyCa, VerifyFull};
 
@@ -284,9 +284,13 @@ async fn both_ends_have_the_same_certificate_for_channel_binding() {
 
 #[test]
 fn the_systems_authorities_are_not_enough_for_verify_ca() {
-    let outcome = Connector::new(VerifyCa, None, None);
+    let outcome = Connector::new(VerifyCa, None, None, everything());
     expect(outcome, Some("needs server_tls_ca_file"), "verify-ca");
     for mode in [Disable, Allow, Prefer, Require] {
-        expect(Connector::new(mode, None, None), None, "no authorities");
+        expect(
+            Connector::new(mode, None, None, everything()),
+            None,
+            "no authorities",
+        );
     }
 }

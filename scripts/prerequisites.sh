@@ -19,6 +19,7 @@ has_server || want postgresql
 has psql || want postgresql-client
 has pgbench || want postgresql-contrib
 has cc || want build-essential
+[ -x /usr/sbin/slapd ] || want slapd
 has setpriv || want util-linux
 has python3 || want python3
 # Debian keeps what makes virtual environments apart from Python.
@@ -50,6 +51,10 @@ if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
     $as_root mkdir -p /etc/postgresql-common
     echo 'create_main_cluster = false' | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
 fi
+# Nor one of LDAP.
+case "$wanted " in
+*" slapd "*) echo 'slapd slapd/no_configuration boolean true' | $as_root debconf-set-selections ;;
+esac
 $as_root apt-get update -q
 # shellcheck disable=SC2086 # a list of words
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $wanted

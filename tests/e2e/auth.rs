@@ -1,5 +1,6 @@
 //! Who gets in, and how pgweir itself gets in.
 
+mod ldap;
 mod query;
 mod rules;
 

@@ -6,6 +6,7 @@
 //! | a PostgreSQL server, and a standby of it | [`Cluster`] |
 //! | a server that falls silent at any byte | [`Gate`] |
 //! | a pgweir in front of it | [`Pooler`] |
+//! | an LDAP directory with people in it | [`Directory`] |
 //! | where a client connects to, and `psql` and `pgbench` there | [`Target`] |
 //! | one behaviour on every major version and in every mode | [`cases!`], [`Scene`] |
 //! | a client that says exactly the bytes it is told | [`Wire`] |
@@ -20,6 +21,7 @@ mod cache;
 mod certificates;
 mod cluster;
 mod config;
+mod directory;
 mod frame;
 mod gate;
 mod major;
@@ -36,6 +38,7 @@ mod wire;
 pub use certificates::{Certificates, certificates};
 pub use cluster::{Cluster, Options};
 pub use config::{Config, Value};
+pub use directory::Directory;
 pub use frame::{Frame, ServerError};
 pub use gate::Gate;
 pub use major::Major;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -37,6 +37,19 @@ impl Pooler {
     #[track_caller]
     pub fn start(config: &Config) -> Self {
         Self::start_with_file("pgweir.toml", |_, port| config.text(port))
+    }
+
+    /// The same on a system that trusts these authorities.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    #[track_caller]
+    pub fn start_trusting(config: &Config, authorities: &Path) -> Self {
+        let (room, port) = (Room::new("pooler"), free_port());
+        let file = room.join("pgweir.toml");
+        fs::write(&file, config.text(port)).expect("ours");
+        let starting = Self::starting(&room, "pgweir.toml").arg(file);
+        Self::start_as(starting.env("SSL_CERT_FILE", authorities), room, port)
     }
 
     /// Starts one with a file of this name in its room, whose text is made for the room and a free

@@ -52,6 +52,7 @@
 //! [`Exchange::peer`](crate::Exchange::peer); [`Way::Ldap`] needs a directory, which is not here.
 
 mod address;
+mod directory;
 mod names;
 mod options;
 mod rule;
@@ -66,7 +67,7 @@ use address::Addresses;
 use names::{Databases, Files, Users};
 use rule::Verdict;
 
-pub use options::Options;
+pub use directory::{Directory, Entry, Scope, USER_NAME};
 pub use rule::Way;
 
 /// Where a client comes from, and how.
@@ -183,10 +184,10 @@ pub fn parse(
 ///
 /// # Errors
 /// All that is wrong with them.
-pub fn ldap_options(text: &str) -> Result<Options, Vec<String>> {
+pub fn ldap_options(text: &str) -> Result<Directory, Vec<String>> {
     let mut mistakes = Vec::new();
     let options = options::read(&mut Line::of(text), options::LDAP, "ldap", &mut mistakes);
-    options.ok_or(mistakes)
+    Directory::of(&options.ok_or(mistakes)?)
 }
 
 impl Rules {

@@ -43,7 +43,7 @@ pub use crate::host::{BadHost, Host};
 pub use crate::ini::{Ini, Places, from_ini, is_ini};
 pub use crate::mistake::Mistake;
 pub use crate::model::{AuthQuery, Config};
-pub use crate::secret::Secret;
+pub use crate::secret::{Hidden, Secret};
 pub use crate::settings::Settings;
 pub use crate::show::{Notation, ShownSetting, without_effect};
 pub use crate::to_toml::to_toml;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::secret::Hidden;
 use crate::table::{Table, table};
 use crate::value::Raw;
 use crate::value::ciphers::{Tls13Ciphers, TlsCiphers, TlsCurves};
@@ -176,7 +177,8 @@ table! {
         /// How clients prove who they are: `any` (they need not, and are whom their database's `user`
         /// says), `trust` (nor need they, but there must be such a user), `plain`, `md5`,
         /// `scram-sha-256`, `cert` (by the common name of a certificate, with a `client_tls_sslmode`
-        /// that verifies it), or `hba` (each as `auth_hba_file` says).
+        /// that verifies it), `hba` (each as `auth_hba_file` says), or
+        /// `ldap` (by a password that a directory knows, see `auth_ldap_options`).
         auth_type: AuthType = "scram-sha-256", ini "md5" => AtOnce;
         /// With `auth_type = hba`: the file that says who is asked what, in lines as those of
         /// PostgreSQL's `pg_hba.conf`.
@@ -186,6 +188,10 @@ table! {
         /// Rounds of hashing, for a SCRAM login against a password in plain text, 1 to 1000000. Those
         /// of a SCRAM verifier stand in it.
         scram_iterations: u32 = "4096" => AtOnce;
+        /// With `auth_type = ldap`: where the directory is and how a user is found in it, in PostgreSQL's
+        /// words for a line of `pg_hba.conf`. Servers of `ldaps` must have a certificate that the system
+        /// trusts. Not shown to anybody: there may be a password in it.
+        auth_ldap_options: Option<Hidden> as "\"ldapserver=ldap.example.net ldapbasedn='dc=example,dc=net'\"" => AtOnce;
         /// File of users and secrets, in lines of `"user" "secret"`.
         auth_file: Option<PathBuf> as "\"/etc/pgweir/userlist.txt\"" => AtOnce;
         /// Who asks the server for the secrets of users that no file has, with `auth_query`. Not given:

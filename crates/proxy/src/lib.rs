@@ -24,6 +24,7 @@ pub mod files;
 pub mod giveback;
 pub mod grant;
 pub mod identity;
+pub mod ldap;
 pub mod lease;
 pub mod limits;
 pub mod listen;

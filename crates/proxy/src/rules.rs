@@ -6,7 +6,7 @@ use std::path::Path;
 use pgweir_auth::hba::{self, Attempt, Way};
 use pgweir_auth::ident::{self, Mapping, Maps};
 use pgweir_auth::{Method, Parsed};
-use pgweir_config::{AuthType, Mistake, Settings};
+use pgweir_config::{AuthType, Hidden, Mistake, Settings};
 
 /// The rules in force.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +33,21 @@ impl Rules {
             AuthType::ScramSha256 => Way::Ask(Method::Scram),
             AuthType::Cert => Way::Certificate { map: None },
             AuthType::Hba => return Self::of_files(settings, mistakes),
+            AuthType::Ldap => {
+                let options = settings.auth_ldap_options.as_ref().map(Hidden::text);
+                match hba::ldap_options(options.as_ref().map_or("", |text| text)) {
+                    Ok(directory) => Way::Ldap(directory),
+                    Err(wrong) => {
+                        let mistake = |what| Mistake::new("auth_ldap_options", what);
+                        mistakes.extend(wrong.into_iter().map(mistake));
+                        // Nobody comes in by what cannot be read.
+                        return Self {
+                            by: By::Hba(hba::Rules::default()),
+                            maps: Maps::default(),
+                        };
+                    }
+                }
+            }
         };
         let maps = Maps::default();
         let by = By::One(way);

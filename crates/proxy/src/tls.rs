@@ -31,7 +31,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{client, server};
 
 pub use acceptor::Acceptor;
-pub use connector::Connector;
+pub use connector::{Connector, of_system};
 pub use error::{Error, Flaw, Part};
 pub use offer::Offer;
 

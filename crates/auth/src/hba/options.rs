@@ -11,17 +11,17 @@ use crate::words::Line;
 ///
 /// Values may be secrets (`ldapbindpasswd`): only the keys print.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Options(Vec<(String, Zeroizing<String>)>);
+pub(super) struct Options(Vec<(String, Zeroizing<String>)>);
 
 impl Options {
     /// The value of a key.
     #[must_use]
-    pub fn value(&self, key: &str) -> Option<&str> {
+    pub(super) fn value(&self, key: &str) -> Option<&str> {
         self.pairs().find(|pair| pair.0 == key).map(|pair| pair.1)
     }
 
     /// Keys and values.
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))

@@ -1,8 +1,9 @@
 //! One line of the file.
 
 use super::address;
+use super::directory::Directory;
 use super::names::{self, Files};
-use super::options::{self, Options};
+use super::options;
 use super::{Origin, Rule, Transport};
 use crate::exchange::Method;
 use crate::mistake::shown;
@@ -24,7 +25,7 @@ pub enum Way {
         map: Option<String>,
     },
     /// By a password that a directory is asked about.
-    Ldap(Options),
+    Ldap(Directory),
 }
 
 impl Way {
@@ -177,7 +178,13 @@ fn verdict(line: &mut Line<'_>, mistakes: &mut Vec<String>) -> Result<Option<Ver
         "password" => Verdict::Admit(Way::Ask(Method::Password)),
         "cert" => Verdict::Admit(Way::Certificate { map }),
         "peer" => Verdict::Admit(Way::Peer { map }),
-        "ldap" => Verdict::Admit(Way::Ldap(options)),
+        "ldap" => match Directory::of(&options) {
+            Ok(directory) => Verdict::Admit(Way::Ldap(directory)),
+            Err(wrong) => {
+                mistakes.extend(wrong);
+                return Ok(None);
+            }
+        },
         _ => Verdict::Admit(Way::Ask(Method::Scram)),
     }))
 }

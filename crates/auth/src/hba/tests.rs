@@ -133,11 +133,10 @@ fn each_method_has_its_way() {
     let map = None;
     assert_eq!(way("tls 2001:db8::", "shop", "x"), Way::Certificate { map });
     assert_eq!(way("tcp 8.8.8.8", "x", "all"), Way::Ask(Method::Trust));
-    let Way::Ldap(options) = way("tcp 8.8.8.8", "stock", "eve") else {
+    let Way::Ldap(directory) = way("tcp 8.8.8.8", "stock", "eve") else {
         panic!("no LDAP")
     };
-    let pairs: Vec<_> = options.pairs().collect();
-    assert_eq!(pairs, [("ldapserver", "d"), ("ldapprefix", "cn=")]);
+    assert_eq!(directory.servers, ["ldap://d:389"]);
     let attempt = Attempt {
         replication: Replication::Physical,
         ..attempt("tls 192.168.7.7", "", "standby")
@@ -423,7 +422,7 @@ fn maps_that_rules_name_must_be_there() {
 
 #[test]
 fn a2_options_do_not_print_their_values() {
-    let line = "host all all all ldap ldapserver=d ldapbindpasswd=hunter2";
+    let line = "host all all all ldap ldapserver=d ldapbasedn=x ldapbindpasswd=hunter2";
     let parsed = read(line);
     assert!(parsed.mistakes.is_empty());
     assert!(!format!("{parsed:?}").contains("hunter2"));
@@ -448,11 +447,9 @@ fn a2_options_do_not_print_their_values() {
 
 #[test]
 fn ldap_options_may_stand_alone() {
-    let options = ldap_options(" ldapurl=\"ldap://h/dc=x,dc=y?uid?sub\" ldaptls=1").unwrap();
-    assert_eq!(options.value("ldapurl"), Some("ldap://h/dc=x,dc=y?uid?sub"));
-    assert_eq!(options.value("ldaptls"), Some("1"));
-    assert_eq!(options.value("ldapport"), None);
+    let directory = ldap_options(" ldapurl=\"ldap://h/dc=x,dc=y?uid?sub\" ldaptls=1").unwrap();
+    assert_eq!(directory.servers, ["ldap://h:389"]);
+    assert!(directory.start_tls);
     let mistakes = ldap_options("map=x ldaptls=1 ldaptls=2").unwrap_err();
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-    assert!(ldap_options("").is_ok_and(|options| options.pairs().next().is_none()));
 }

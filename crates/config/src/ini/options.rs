@@ -64,7 +64,6 @@ pub(crate) const SETTINGS: &[NotYet] = &[
         "processes do not pass cancel requests on to each other",
         &["0"],
     ),
-    not_yet("auth_ldap_options", "LDAP is not asked", &[""]),
     not_yet("dns_max_ttl", NO_DNS_CACHE, &["0"]),
     not_yet("dns_nxdomain_ttl", NO_DNS_CACHE, &["0"]),
     not_yet("dns_zone_check_period", NO_DNS_CACHE, &["0"]),
@@ -95,10 +94,7 @@ pub(crate) const USER: &[NotYet] = &[];
 pub(crate) const PEERS: &str = "processes do not pass cancel requests on to each other";
 
 /// Values that a key of pgweir does not have yet.
-pub(crate) const VALUES: &[(&str, &str, &str)] = &[
-    ("auth_type", "ldap", "LDAP is not asked"),
-    ("auth_type", "pam", "PAM is not asked"),
-];
+pub(crate) const VALUES: &[(&str, &str, &str)] = &[("auth_type", "pam", "PAM is not asked")];
 
 /// What pgweir understands and does nothing about, with the reason, which is told whenever it is
 /// met.

@@ -200,7 +200,11 @@ fn written_as_ini(config: &Config) -> String {
     }
     let mut text = "[pgbouncer]\n".to_owned();
     for key in config.settings.differing(&Settings::of_ini()) {
-        let value = (key.text)(&config.settings).unwrap_or_default();
+        let hidden = config.settings.auth_ldap_options.as_ref();
+        let value = match hidden.filter(|_| key.name == "auth_ldap_options") {
+            Some(hidden) => hidden.text().to_string(),
+            None => (key.text)(&config.settings).unwrap_or_default(),
+        };
         text += &format!("{} = {value}\n", key.name);
     }
     text += "[databases]\n";

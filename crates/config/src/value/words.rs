@@ -79,7 +79,7 @@ words! {
 
 words! {
     /// How clients prove who they are.
-    pub enum AuthType, "one of any, trust, plain, md5, scram-sha-256, cert, hba" {
+    pub enum AuthType, "one of any, trust, plain, md5, scram-sha-256, cert, hba, ldap" {
         /// Not at all, and the name does not matter: the database says who its clients are.
         Any = "any",
         /// Not at all; the user must be known all the same.
@@ -94,6 +94,8 @@ words! {
         Cert = "cert",
         /// As the first line of `auth_hba_file` that fits says.
         Hba = "hba",
+        /// By a password that an LDAP directory knows.
+        Ldap = "ldap",
     }
 }
 

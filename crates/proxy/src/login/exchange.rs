@@ -3,15 +3,18 @@
 use std::rc::Rc;
 
 use nix::unistd::{Uid, User};
-use pgweir_auth::hba::Way;
+use pgweir_auth::hba::{Directory, Way};
 use pgweir_auth::{
-    Authenticated, ChannelBinding, Exchange, Message, Method, Reply, Request, Start, Step,
+    Authenticated, ChannelBinding, Exchange, Message, Method, Reply, Request, Secret, Start, Step,
 };
 use pgweir_wire::{encode, frontend, header, tag};
+
+use zeroize::Zeroizing;
 
 use super::known::Known;
 use super::wish::Wish;
 use super::{Conversation, Failure, Outcome};
+use crate::ldap;
 use crate::report::Report;
 use crate::worker::Worker;
 
@@ -35,7 +38,7 @@ pub(super) async fn authenticate(
             let name = name.as_deref();
             let outcome = Exchange::certificate(&wish.user, name, rules.mapping(map.as_deref()));
             let text = "certificate authentication failed";
-            known_by(conversation, wish, known, outcome, name, text)
+            known_by(conversation, known, outcome, name, text)
         }
         Way::Peer { map } => {
             let name = process_user(&conversation).await;
@@ -43,10 +46,70 @@ pub(super) async fn authenticate(
             let name = name.as_deref();
             let outcome = Exchange::peer(&wish.user, name, rules.mapping(map.as_deref()));
             let text = "unix socket login rejected";
-            known_by(conversation, wish, known, outcome, name, text)
+            known_by(conversation, known, outcome, name, text)
         }
-        // The rules take no such line yet.
-        Way::Ldap(_) => conversation.refuse(Report::new("28000", "LDAP authentication failed")),
+        Way::Ldap(directory) => by_directory(worker, conversation, wish, directory).await,
+    }
+}
+
+/// A directory is asked whether the password is right. With it the server is logged in to, too.
+async fn by_directory(
+    worker: &Worker,
+    mut conversation: Conversation,
+    wish: &Wish,
+    directory: &Directory,
+) -> Outcome<Conversation> {
+    let mut out = Vec::new();
+    encode::authentication_cleartext(&mut out);
+    conversation.send(&out).await?;
+    let (conversation, body) = password_message(conversation).await?;
+    let body = Zeroizing::new(body);
+    let password = match frontend::password(&body) {
+        Ok(b"") => {
+            let text = "empty password returned by client";
+            return conversation.refuse(Report::new("28P01", text));
+        }
+        Ok(password) => std::str::from_utf8(password).ok(),
+        Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
+    };
+    let user = &wish.user;
+    let refusal = || Report::new("28P01", "LDAP authentication failed");
+    let Some(password) = password else {
+        return conversation.refuse(refusal().cause("the password is not UTF-8"));
+    };
+    let asked = tokio::time::timeout_at(
+        conversation.deadline,
+        ldap::check(directory, user, password),
+    );
+    let answer = tokio::select! {
+        biased;
+        answer = asked => answer,
+        () = conversation.stream.hung_up() => {
+            return Err(Failure::Silent("client gone during login"));
+        }
+    };
+    match answer {
+        Ok(Ok(())) => {
+            if !wish.is_for_console() {
+                let secret = Secret::plain(password);
+                let secret = worker.shared.found.known(&wish.database, user, secret);
+                worker.shared.found.keep(&wish.database, user, secret);
+            }
+            Ok(conversation)
+        }
+        Ok(Err(error)) => {
+            if !error.is_clients() {
+                tracing::error!(user, %error, "LDAP authentication failed");
+            }
+            conversation.refuse(refusal().cause(error.to_string()))
+        }
+        Err(_) => {
+            tracing::error!(
+                user,
+                "LDAP authentication failed: the directory does not answer"
+            );
+            conversation.refuse(refusal())
+        }
     }
 }
 
@@ -65,19 +128,17 @@ fn any(worker: &Worker, conversation: Conversation, wish: &Wish) -> Outcome<Conv
 /// A client that something outside the conversation has named; it must be one of our users, too.
 fn known_by(
     conversation: Conversation,
-    wish: &Wish,
     known: &Known,
     outcome: Result<Authenticated, pgweir_auth::Error>,
     name: Option<&str>,
     text: &'static str,
 ) -> Outcome<Conversation> {
-    let user = &wish.user;
-    match outcome {
+    let cause = match outcome {
         Ok(_) if known.is_somebody() => return Ok(conversation),
-        Ok(_) => tracing::info!(user, name, "authentication failed: there is no such user"),
-        Err(error) => tracing::info!(user, name, %error, "authentication failed"),
-    }
-    conversation.refuse(Report::new("28000", text))
+        Ok(_) => format!("there is no such user (known outside as {name:?})"),
+        Err(error) => format!("authentication failed: {error} (known outside as {name:?})"),
+    };
+    conversation.refuse(Report::new("28000", text).cause(cause))
 }
 
 /// The system's name of the user at the other end of a Unix socket. The system may have to ask

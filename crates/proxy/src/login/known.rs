@@ -70,7 +70,9 @@ pub(super) async fn user(
     way: &Way,
 ) -> Outcome<(Conversation, Known)> {
     let known = Known::of_files(worker, wish);
-    if known.secret.is_some() || *way == Way::Ask(Method::Any) {
+    // Where nobody need be known, or a directory knows, nobody is asked.
+    let others_know = matches!(way, Way::Ask(Method::Any) | Way::Ldap(_));
+    if known.secret.is_some() || others_know {
         return Ok((conversation, known));
     }
     let Some(question) = question(worker, wish) else {

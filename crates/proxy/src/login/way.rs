@@ -37,12 +37,11 @@ pub(super) fn way(
         }
         Err(refusal) => {
             let line = match refusal {
-                Refusal::Rejected { line } => Some(line),
-                Refusal::NoRule => None,
+                Refusal::Rejected { line } => format!("line {line}"),
+                Refusal::NoRule => "no line".to_owned(),
             };
-            let (user, database) = (&wish.user, &wish.database);
-            tracing::info!(user, database, line, "auth_hba_file: {refusal}");
-            conversation.refuse(Report::new("28000", refusal.to_string()))
+            let cause = format!("by {line} of auth_hba_file");
+            conversation.refuse(Report::new("28000", refusal.to_string()).cause(cause))
         }
     }
 }

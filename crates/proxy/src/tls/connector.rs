@@ -126,6 +126,20 @@ impl Connector {
     }
 }
 
+/// For conversations in other protocols than PostgreSQL's, with somebody whom the system trusts.
+///
+/// # Errors
+/// The system trusts nobody.
+pub fn of_system() -> Result<Arc<ClientConfig>, Error> {
+    let none = "the system has no authorities by which a directory could be trusted";
+    let authorities = Authorities::of_system().map_err(|_| Error::Settings(none))?;
+    let depth = Depth::ChainAndName;
+    let config = config(depth, Arc::new(authorities), None, &provider())?;
+    let mut config = Arc::unwrap_or_clone(config);
+    config.alpn_protocols.clear();
+    Ok(Arc::new(config))
+}
+
 fn config(
     depth: Depth,
     authorities: Arc<Authorities>,

@@ -271,9 +271,8 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
                 .map(|w| w.as_str())
                 .collect::<Vec<_>>(),
         ),
-        // It is not shown.
-        "auth_ldap_options" => Just(String::new()).boxed(),
         "client_tls_sslmode" => Just("disable".to_owned()).boxed(),
+        "auth_ldap_options" => Just(String::new()).boxed(),
         "client_tls_ciphers" | "server_tls_ciphers" => words(&["default", "HIGH", "AES:!aRSA"]),
         "client_tls13_ciphers" | "server_tls13_ciphers" => words(&["TLS_AES_128_GCM_SHA256"]),
         "client_tls_ecdhcurve" => words(&["auto", "X25519:P-256"]),

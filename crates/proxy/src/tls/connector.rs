@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use pgweir_config::SslMode;
+use pgweir_config::{Settings, SslMode};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -134,7 +134,10 @@ pub fn of_system() -> Result<Arc<ClientConfig>, Error> {
     let none = "the system has no authorities by which a directory could be trusted";
     let authorities = Authorities::of_system().map_err(|_| Error::Settings(none))?;
     let depth = Depth::ChainAndName;
-    let config = config(depth, Arc::new(authorities), None, &provider())?;
+    // What is set for servers is about PostgreSQL's.
+    let offer = Offer::to_servers(&Settings::default());
+    let provider = offer.provider();
+    let config = config(depth, Arc::new(authorities), None, &provider, &offer)?;
     let mut config = Arc::unwrap_or_clone(config);
     config.alpn_protocols.clear();
     Ok(Arc::new(config))

@@ -1,6 +1,7 @@
 //! What operators do with psql in the database `pgweir`.
 
 mod config;
+mod counts;
 mod suspend;
 
 use std::thread;

@@ -155,6 +155,11 @@ impl Admissions {
         self.0.lock().databases.clone()
     }
 
+    /// How many there are of each database and user who has logged in.
+    pub fn by_pair(&self) -> HashMap<(Arc<str>, Arc<str>), u32> {
+        self.0.lock().pairs.clone()
+    }
+
     /// How many there are of each user.
     pub fn by_user(&self) -> HashMap<Arc<str>, u32> {
         self.0.lock().users.clone()

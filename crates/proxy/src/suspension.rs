@@ -44,6 +44,11 @@ impl Suspension {
         })
     }
 
+    /// How many console connections there are.
+    pub fn consoles(&self) -> u32 {
+        self.consoles.load(Relaxed)
+    }
+
     /// A console connection more.
     pub fn enter(&self) {
         self.consoles.fetch_add(1, Relaxed);

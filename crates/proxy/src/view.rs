@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hashbrown::HashMap;
 use pgweir_admin::{
     ConfigRow, ConnectionRow, Counters, DatabaseRow, Lists, Mem, Needs, PoolRow, Snapshot, State,
     StatsRow, UserRow,
@@ -25,13 +26,12 @@ pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..Snapshot::default()
     };
-    // Counting who is active needs the clients themselves.
-    let rows = needs.clients || needs.servers || needs.pools || needs.lists || needs.mem;
+    let rows = needs.clients || needs.servers || needs.lists || needs.mem;
     if rows {
         (snapshot.clients, snapshot.servers) = connections(shared).await;
     }
     if needs.pools || needs.lists || needs.mem {
-        snapshot.pools = pools(shared, &snapshot.clients);
+        snapshot.pools = pools(shared);
     }
     if needs.databases || needs.lists || needs.mem {
         snapshot.databases = databases(shared);
@@ -87,31 +87,27 @@ async fn connections(shared: &Shared) -> (Vec<ConnectionRow>, Vec<ConnectionRow>
     (clients, servers)
 }
 
-/// Clients that do not wait, by database and user of the pool that serves them.
-fn active_clients(
+/// Clients that are logged in, by database and user of the pool that serves them.
+fn clients_of_pools(
     config: &pgweir_config::Config,
-    clients: &[ConnectionRow],
+    admitted: &HashMap<(Arc<str>, Arc<str>), u32>,
 ) -> BTreeMap<(String, String), u64> {
-    let mut active: BTreeMap<(String, String), u64> = BTreeMap::new();
-    for client in clients {
-        if let (Some(database), Some(user)) = (&client.database, &client.user)
-            && matches!(client.state, State::ClientActive | State::ClientIdle)
-        {
-            let forced = config
-                .database(database)
-                .and_then(|entry| entry.user.clone());
-            *active
-                .entry((database.clone(), forced.unwrap_or_else(|| user.clone())))
-                .or_default() += 1;
-        }
+    let mut clients: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for ((database, login), count) in admitted {
+        let entry = config.database(database);
+        let user = entry
+            .map_or(&**login, |entry| entry.pool_user(login))
+            .to_owned();
+        *clients.entry((database.to_string(), user)).or_default() += u64::from(*count);
     }
-    active
+    clients
 }
 
-fn pools(shared: &Shared, clients: &[ConnectionRow]) -> Vec<PoolRow> {
+/// All counts of a row are of one moment: who waits is not counted as active, too.
+fn pools(shared: &Shared) -> Vec<PoolRow> {
     let now = Instant::now();
     let config = shared.config.load();
-    let active = active_clients(&config, clients);
+    let clients = clients_of_pools(&config, &shared.admissions.by_pair());
     let pools = shared.pools.lock();
     let mut rows: Vec<PoolRow> = pools
         .iter()
@@ -121,10 +117,7 @@ fn pools(shared: &Shared, clients: &[ConnectionRow]) -> Vec<PoolRow> {
             let entry = config.database(&database);
             let mode = entry.map(|entry| config.pool_mode(entry.database, &user));
             PoolRow {
-                cl_active: active
-                    .get(&(database.clone(), user.clone()))
-                    .copied()
-                    .unwrap_or(0),
+                cl_active: 0,
                 cl_waiting: counts.waiting.into(),
                 cl_active_cancel_req: 0,
                 cl_waiting_cancel_req: 0,
@@ -164,22 +157,18 @@ fn pools(shared: &Shared, clients: &[ConnectionRow]) -> Vec<PoolRow> {
         }
         same
     });
-    let console = clients
-        .iter()
-        .filter(|client| is_console(client.database.as_deref()))
-        .count();
+    for row in &mut rows {
+        let all = clients.get(&(row.database.clone(), row.user.clone()));
+        row.cl_active = all.map_or(0, |all| all.saturating_sub(row.cl_waiting));
+    }
     rows.push(PoolRow {
         database: "pgbouncer".to_owned(),
         user: "pgbouncer".to_owned(),
-        cl_active: console as u64,
+        cl_active: shared.suspension.consoles().into(),
         pool_mode: "statement".to_owned(),
         ..PoolRow::default()
     });
     rows
-}
-
-fn is_console(database: Option<&str>) -> bool {
-    database.is_some_and(|name| pgweir_admin::CONSOLE_DATABASES.contains(&name))
 }
 
 fn databases(shared: &Shared) -> Vec<DatabaseRow> {

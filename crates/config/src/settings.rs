@@ -30,6 +30,12 @@ table! {
         unix_socket_group: String = "" => Restart;
         /// Connections the kernel holds before they are accepted.
         listen_backlog: u32 = "1024", ini "128" => Restart;
+        /// Whether other processes may listen on the same TCP ports, if they say so too; the kernel shares
+        /// new connections out between them. `pgweir -R` needs it.
+        so_reuseport: bool = "false" => Restart;
+        /// How long the kernel keeps a new connection to itself until its client says something, in
+        /// seconds. 0: not at all.
+        tcp_defer_accept: u32 = "0", ini "1" => AtOnce;
         /// A file that holds the number of the process while it runs.
         pidfile: Option<PathBuf> as "\"/run/pgweir/pgweir.pid\"" => Restart;
         /// The user to run as, when started as root: once the TCP ports are bound, and before anything
@@ -123,6 +129,15 @@ table! {
         pkt_buf: Size = "64kB" => Restart;
         /// Whether the kernel probes connections that are silent.
         tcp_keepalive: bool = "true" => AtOnce;
+        /// After how much silence. 0: the kernel's default.
+        tcp_keepidle: Duration = "0" => AtOnce;
+        /// How long the kernel waits for the answer to a probe. 0: the kernel's default.
+        tcp_keepintvl: Duration = "0" => AtOnce;
+        /// After how many probes without an answer a connection ends. 0: the kernel's default.
+        tcp_keepcnt: u32 = "0" => AtOnce;
+        /// The kernel's buffers for what is received and sent, of each connection. 0: the kernel decides,
+        /// and adapts them.
+        tcp_socket_buffer: u32 = "0" => AtOnce;
         /// Unacknowledged data ends a connection after. A plain number is milliseconds. 0: the
         /// kernel's default.
         tcp_user_timeout: Millis = "0" => AtOnce;

@@ -103,6 +103,7 @@ async fn accept_tcp(worker: &Rc<Worker>, listener: &TcpListener) {
     let bound = listener.local_addr().ok();
     let bound = bound.filter(|address| !address.ip().is_unspecified());
     let mut failures = Failures::default();
+    let mut deferred = worker.shared.config.load().settings.tcp_defer_accept;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -112,6 +113,13 @@ async fn accept_tcp(worker: &Rc<Worker>, listener: &TcpListener) {
             }
         };
         let settings = &worker.shared.config.load().settings;
+        if deferred != settings.tcp_defer_accept {
+            // Set anew since the last connection: in force for the next one.
+            deferred = settings.tcp_defer_accept;
+            if let Err(error) = bind::defer_accept(listener, deferred) {
+                tracing::warn!("tcp_defer_accept: {error}");
+            }
+        }
         let tuned = stream
             .set_nodelay(true)
             .and_then(|()| stream::tune(&stream, settings));

@@ -371,7 +371,7 @@ pub fn command(client: &ClientShared, command: &pgweir_admin::Command) {
     let login = client.login.borrow().clone();
     let user = login.as_ref().map_or("(nouser)", |login| &login.user);
     let database = login.as_ref().map_or("(nodb)", |login| &login.database);
-    tracing::info!(client = client.id, database, user, peer = %client.peer, "{command} command issued");
+    tracing::info!(client = client.id, %database, %user, peer = %client.peer, "{command} command issued");
 }
 
 /// A server connection was opened.

@@ -447,11 +447,67 @@ impl Backlog {
 pub fn tune(stream: &impl AsFd, settings: &Settings) -> io::Result<()> {
     let socket = SockRef::from(stream);
     if settings.tcp_keepalive {
-        socket.set_tcp_keepalive(&TcpKeepalive::new())?;
+        let mut keepalive = TcpKeepalive::new();
+        if !settings.tcp_keepidle.is_zero() {
+            keepalive = keepalive.with_time(settings.tcp_keepidle);
+        }
+        if !settings.tcp_keepintvl.is_zero() {
+            keepalive = keepalive.with_interval(settings.tcp_keepintvl);
+        }
+        if settings.tcp_keepcnt > 0 {
+            keepalive = keepalive.with_retries(settings.tcp_keepcnt);
+        }
+        socket.set_tcp_keepalive(&keepalive)?;
+    }
+    if settings.tcp_socket_buffer > 0 {
+        let size = settings.tcp_socket_buffer as usize;
+        socket.set_send_buffer_size(size)?;
+        socket.set_recv_buffer_size(size)?;
     }
     let timeout = settings.tcp_user_timeout.duration();
     if !timeout.is_zero() {
         socket.set_tcp_user_timeout(Some(timeout))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A connection to ourselves, made as settings say.
+    fn tuned(text: &str) -> socket2::Socket {
+        let config = pgweir_config::parse(&format!("[pgweir]\n{text}")).expect("it is one");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it has one");
+        let stream = std::net::TcpStream::connect(address).expect("it listens");
+        tune(&stream, &config.settings).expect("the kernel knows all of it");
+        stream.into()
+    }
+
+    #[test]
+    fn what_the_kernel_is_told_of_a_connection() {
+        let plain = tuned("tcp_keepalive = false");
+        assert!(!plain.keepalive().expect("known"));
+        let kernels = tuned("");
+        assert!(kernels.keepalive().expect("known"));
+        let told = tuned(
+            "tcp_keepidle = \"77s\"\ntcp_keepintvl = \"7s\"\ntcp_keepcnt = 3\n\
+             tcp_user_timeout = 12345\ntcp_socket_buffer = 16384",
+        );
+        let seconds = Duration::from_secs;
+        assert_eq!(told.tcp_keepalive_time().expect("known"), seconds(77));
+        assert_eq!(told.tcp_keepalive_interval().expect("known"), seconds(7));
+        assert_eq!(told.tcp_keepalive_retries().expect("known"), 3);
+        let user_timeout = told.tcp_user_timeout().expect("known");
+        assert_eq!(user_timeout, Some(Duration::from_millis(12345)));
+        // The kernel doubles what it is told (socket(7)).
+        assert_eq!(told.recv_buffer_size().expect("known"), 2 * 16384);
+        assert_eq!(told.send_buffer_size().expect("known"), 2 * 16384);
+        // What is not said is the kernel's, which is something else.
+        assert_ne!(kernels.tcp_keepalive_time().expect("known"), seconds(77));
+        assert_eq!(kernels.tcp_user_timeout().expect("known"), None);
+    }
 }

@@ -55,7 +55,6 @@ const fn not_yet(name: &'static str, why: &'static str, same: &'static [&'static
 }
 
 const NO_DNS_CACHE: &str = "a name is resolved whenever a connection is opened";
-const KERNEL: &str = "the kernel's value holds";
 
 /// Of `[pgbouncer]`.
 pub(crate) const SETTINGS: &[NotYet] = &[
@@ -72,16 +71,6 @@ pub(crate) const SETTINGS: &[NotYet] = &[
         "names are resolved as the system does it",
         &[""],
     ),
-    not_yet(
-        "so_reuseport",
-        "one process listens, with a thread for each CPU",
-        &["0"],
-    ),
-    not_yet("tcp_defer_accept", KERNEL, &["0"]),
-    not_yet("tcp_socket_buffer", KERNEL, &["0"]),
-    not_yet("tcp_keepcnt", KERNEL, &["0"]),
-    not_yet("tcp_keepidle", KERNEL, &["0"]),
-    not_yet("tcp_keepintvl", KERNEL, &["0"]),
 ];
 
 /// Of connection strings in `[databases]`.

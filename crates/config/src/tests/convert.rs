@@ -267,6 +267,7 @@ fn only_what_differs_is_written_with_what_is_to_be_looked_at() {
 [pgweir]
 listen_addr = ["*"]
 listen_backlog = 128
+tcp_defer_accept = 1
 pool_mode = "session"
 server_lifetime = "90s"
 server_idle_timeout = "250ms"

@@ -224,6 +224,11 @@ fn toml_types() {
     }
 }
 
+/// The words of a key.
+fn of<T>(all: &[T], word: fn(&T) -> &'static str) -> Vec<&'static str> {
+    all.iter().map(word).collect()
+}
+
 /// A text that the key takes, as somebody might write it.
 fn some_text(key: &'static str) -> BoxedStrategy<String> {
     fn words<T: Copy + Into<&'static str>>(all: &[T]) -> BoxedStrategy<String> {
@@ -242,8 +247,8 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
         "listen_backlog" | "scram_iterations" => (1..9999_u32).prop_map(|n| n.to_string()).boxed(),
         "unix_socket_dir" => "/[a-z/]{0,20}".boxed(),
         "unix_socket_mode" => "[0-7]{3}".boxed(),
-        "pool_mode" => words(&PoolMode::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
-        "server_tls_sslmode" => words(&SslMode::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
+        "pool_mode" => words(&of(PoolMode::ALL, |w| w.as_str())),
+        "server_tls_sslmode" => words(&of(SslMode::ALL, |w| w.as_str())),
         // Without those that need other settings beside them.
         "auth_type" => words(
             &AuthType::ALL
@@ -252,25 +257,10 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
                 .filter(|word| !["cert", "hba"].contains(word))
                 .collect::<Vec<_>>(),
         ),
-        "error_style" => words(
-            &ErrorStyle::ALL
-                .iter()
-                .map(|w| w.as_str())
-                .collect::<Vec<_>>(),
-        ),
-        "log_level" => words(&LogLevel::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
-        "log_format" => words(
-            &LogFormat::ALL
-                .iter()
-                .map(|w| w.as_str())
-                .collect::<Vec<_>>(),
-        ),
-        "syslog_facility" => words(
-            &crate::SyslogFacility::ALL
-                .iter()
-                .map(|w| w.as_str())
-                .collect::<Vec<_>>(),
-        ),
+        "error_style" => words(&of(ErrorStyle::ALL, |w| w.as_str())),
+        "log_level" => words(&of(LogLevel::ALL, |w| w.as_str())),
+        "log_format" => words(&of(LogFormat::ALL, |w| w.as_str())),
+        "syslog_facility" => words(&of(crate::SyslogFacility::ALL, |w| w.as_str())),
         "client_tls_sslmode" => Just("disable".to_owned()).boxed(),
         "auth_ldap_options" => Just(String::new()).boxed(),
         "client_tls_ciphers" | "server_tls_ciphers" => words(&["default", "HIGH", "AES:!aRSA"]),
@@ -294,6 +284,7 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
         _ if matches!(default, Some("true" | "false")) => words(&["yes", "0", "off", "true"]),
         _ if key.ends_with("timeout")
             || key.ends_with("delay")
+            || key.starts_with("tcp_keepi")
             || key.ends_with("lifetime")
             || key.ends_with("notify")
             || key.ends_with("retry") =>

@@ -5,9 +5,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::setsockopt;
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use pgweir_config::{Config, Settings};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -66,8 +69,7 @@ impl Bound {
         }
         for name in &settings.listen_addr {
             for address in resolve(name, settings.listen_port) {
-                let socket =
-                    address.and_then(|address| tcp(address).map(|socket| (address, socket)));
+                let socket = address.and_then(|address| Ok((address, tcp(address, settings)?)));
                 match socket {
                     Ok(socket) => bound.sockets.push(socket),
                     Err(source) => bound.fail(format!("{name}:{}", settings.listen_port), source),
@@ -177,7 +179,21 @@ fn resolve(name: &str, port: u16) -> Vec<io::Result<SocketAddr>> {
     }
 }
 
-fn tcp(address: SocketAddr) -> io::Result<Socket> {
+sockopt_impl!(
+    /// See tcp(7); in seconds.
+    TcpDeferAccept,
+    Both,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    u32
+);
+
+/// How long the kernel waits for the first word of a new connection, in seconds.
+pub(super) fn defer_accept(socket: &impl AsFd, seconds: u32) -> io::Result<()> {
+    Ok(setsockopt(socket, TcpDeferAccept, &seconds)?)
+}
+
+fn tcp(address: SocketAddr, settings: &Settings) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -187,6 +203,8 @@ fn tcp(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(settings.so_reuseport)?;
+    defer_accept(&socket, settings.tcp_defer_accept)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
@@ -223,5 +241,49 @@ fn unix(
             address: path.display().to_string(),
             source,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::getsockopt;
+
+    use super::*;
+
+    fn settings(text: &str) -> Settings {
+        let config = pgweir_config::parse(&format!("[pgweir]\n{text}"));
+        config.expect("it is one").settings
+    }
+
+    #[test]
+    fn what_the_kernel_is_told_of_a_port() {
+        let any = ([127, 0, 0, 1], 0).into();
+        let plain = tcp(any, &settings("")).expect("a free port");
+        assert_eq!(getsockopt(&plain, TcpDeferAccept), Ok(0));
+        assert!(!plain.reuse_port().expect("known"));
+        let told = settings("so_reuseport = true\ntcp_defer_accept = 9");
+        let told = tcp(any, &told).expect("a free port");
+        assert!(told.reuse_port().expect("known"));
+        // The kernel counts in packets that it sends again, and rounds up.
+        assert!(getsockopt(&told, TcpDeferAccept).is_ok_and(|seconds| seconds >= 9));
+    }
+
+    #[test]
+    fn a_port_for_two() {
+        let bind = |shared: bool, port| {
+            let settings = settings(&format!("so_reuseport = {shared}"));
+            let socket = tcp(([127, 0, 0, 1], port).into(), &settings)?;
+            socket.listen(1)?;
+            io::Result::Ok(socket)
+        };
+        for shared in [true, false] {
+            let first = bind(shared, 0).expect("a free port");
+            let address = first
+                .local_addr()
+                .ok()
+                .and_then(|address| address.as_socket());
+            let port = address.expect("it has one").port();
+            assert_eq!(bind(shared, port).is_ok(), shared);
+        }
     }
 }

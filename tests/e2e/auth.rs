@@ -195,6 +195,11 @@ fn trust(major: Major) {
         ["app"]
     );
     assert!(Wire::try_connect(&target.user("nobody"), &[]).is_err());
+    // Nor does it help that the server is logged in to as somebody else.
+    let pooler = self::pooler(cluster, &database, "trust", "");
+    let nobody = pooler.target(&database).user("nobody").psql("SELECT 1");
+    nobody.check_failure("\"trust\" authentication failed");
+    assert_eq!(pooler.target(&database).sql("SELECT current_user"), "other");
 }
 
 /// Everything a client can see of a login that fails: the messages' tags, and the error.

@@ -31,7 +31,7 @@ use crate::report::Report;
 use crate::server::{ServerConn, ServerState};
 use crate::worker::Worker;
 
-/// A connection that idled may turn out to be dead: then the next one is asked, so many times.
+/// A connection that idled for long may not answer any more: then the next one is asked, so many times.
 const ATTEMPTS: usize = 3;
 
 /// Longest answer, in bytes: a name and a secret with room to spare.
@@ -70,39 +70,37 @@ pub async fn look_up(
         return Err(misconfigured(&question, "there is no such database"));
     };
     for _ in 0..ATTEMPTS {
-        let leased = match ready_server(worker, client, &question, &mut place, pool, deadline).await
-        {
-            Ok(Some(leased)) => leased,
-            Ok(None) => continue,
-            Err(report) => return Err(report),
-        };
+        let leased = ready_server(worker, client, &question, &mut place, pool, deadline).await?;
         let idled = leased.check();
+        let until = if idled {
+            // As long as it would get to show that it is alive.
+            deadline.min(Instant::now() + worker.limits().connect_timeout)
+        } else {
+            deadline
+        };
         let (reply, answer) = oneshot::channel();
-        tokio::task::spawn_local(ask(
-            Rc::clone(worker),
-            leased,
-            Rc::clone(&question),
-            deadline,
-            reply,
-        ));
-        let late = || Report::new("08006", "client_login_timeout");
-        let answer = tokio::time::timeout_at(deadline, answer).await;
-        match answer.map_err(|_| late())?.map_err(|_| late())? {
+        let (asker, question_too) = (Rc::clone(worker), Rc::clone(&question));
+        tokio::task::spawn_local(ask(asker, leased, question_too, until, reply));
+        let gone = |_| io::Error::other("the question was dropped");
+        match answer.await.map_err(gone).flatten() {
             Ok(Answer::Row(name, secret)) => return Ok(Some((name, secret))),
             Ok(Answer::NoRow) => return Ok(None),
             Ok(Answer::Wrong(what)) => return Err(misconfigured(&question, &what)),
             // Nothing had been answered on it since long ago.
             Err(error) if idled => tracing::debug!(%error, "auth_query is asked again"),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(Report::new("08006", "client_login_timeout"));
+            }
             Err(error) => {
                 let report = Report::new("08006", "server conn crashed?");
-                return Err(report.detail(error.to_string()));
+                return Err(report.cause(error.to_string()));
             }
         }
     }
     Err(Report::new("08006", "server conn crashed?"))
 }
 
-/// A connection that can be asked; `None` for one that turned out to be dead.
+/// A connection that can be asked. Those that died while they were idle are no reason to give up.
 async fn ready_server(
     worker: &Rc<Worker>,
     client: &Rc<ClientShared>,
@@ -110,25 +108,26 @@ async fn ready_server(
     place: &mut PoolId,
     pool: impl Fn() -> Option<PoolId>,
     deadline: Instant,
-) -> Result<Option<Box<Leased>>, Report> {
+) -> Result<Box<Leased>, Report> {
     if worker.shared.pools.lock().is_disabled(&question.database) {
         let name = &question.database;
         let text = format!("authentication database \"{name}\" is disabled");
         return Err(Report::new("57P03", text));
     }
-    let granted = first_server_of(worker, client, place, pool, deadline).await;
-    client.enter(ClientState::Login, std::time::Instant::now());
-    let mut leased = granted.map_err(|report| unavailable(question, report))?;
-    let alive = poll_fn(|cx| Poll::Ready(is_alive(&mut leased.conn, cx))).await;
-    if !alive {
-        worker.discard(*leased, "server conn crashed?", std::time::Instant::now());
-        return Ok(None);
+    loop {
+        let granted = first_server_of(worker, client, place, &pool, deadline).await;
+        let now = std::time::Instant::now();
+        client.enter(ClientState::Login, now);
+        let mut leased = granted.map_err(|report| unavailable(question, report))?;
+        if poll_fn(|cx| Poll::Ready(is_alive(&mut leased.conn, cx))).await {
+            let shared = leased.shared();
+            shared.state.set(ServerState::Active);
+            shared.link.set(Some(client.id));
+            shared.request_time.set(now);
+            return Ok(leased);
+        }
+        worker.discard(*leased, "server conn crashed?", now);
     }
-    let shared = leased.shared();
-    shared.state.set(ServerState::Active);
-    shared.link.set(Some(client.id));
-    shared.request_time.set(std::time::Instant::now());
-    Ok(Some(leased))
 }
 
 /// A client that nobody knows yet hears no more of a server than that there is none: not its host,
@@ -194,8 +193,11 @@ async fn ask(
             let reason = "auth_query failed";
             worker.discard(*leased, reason, std::time::Instant::now());
         }
-        // Dropping `reply` says so. The query is cancelled.
-        Err(_) => giveback::after_client(&worker, leased, false),
+        Err(_) => {
+            let _ = reply.send(Err(io::ErrorKind::TimedOut.into()));
+            // The query is cancelled.
+            giveback::after_client(&worker, leased, false);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Users whom no file names: their secrets are asked of a server.
 
-use pgweir_tests::{Cluster, Config, Major, Options, Pooler, Wire, cases, eventually};
+use pgweir_tests::{Cluster, Config, Gate, Major, Options, Pooler, Wire, cases, eventually};
 
 use super::failed_login;
 
@@ -16,6 +16,7 @@ cases! {
     another_database_is_asked;
     waiting_for_the_server;
     a_server_that_goes_and_comes;
+    connections_that_fell_silent;
     a_client_that_leaves_costs_no_connection;
     users_of_the_console_are_not_looked_up;
     the_password_of_a_forced_user_is_not_the_askers;
@@ -335,6 +336,22 @@ fn a_server_that_goes_and_comes(major: Major) {
     eventually("logins work again", || {
         target.psql("SELECT 1").success.then_some(())
     });
+}
+
+fn connections_that_fell_silent(major: Major) {
+    let stage = Stage::new(major);
+    let gate = Gate::before(stage.cluster);
+    let config = stage
+        .config()
+        .database_set(&stage.database, "hosts", [gate.host().as_str()])
+        .set("server_check_delay", 0)
+        .set("server_connect_timeout", "500ms");
+    let pooler = Pooler::start(&config);
+    let target = pooler.target(&stage.database);
+    assert_eq!(target.sql("SELECT 1"), "1");
+    // No end of these connections is to be seen: they say nothing any more. New ones do.
+    gate.hush();
+    assert_eq!(target.sql("SELECT 1"), "1");
 }
 
 fn a_client_that_leaves_costs_no_connection(major: Major) {

@@ -83,7 +83,11 @@ pub(crate) const USER: &[NotYet] = &[];
 pub(crate) const PEERS: &str = "processes do not pass cancel requests on to each other";
 
 /// Values that a key of pgweir does not have yet.
-pub(crate) const VALUES: &[(&str, &str, &str)] = &[("auth_type", "pam", "PAM is not asked")];
+pub(crate) const VALUES: &[(&str, &str, &str)] = &[(
+    "auth_type",
+    "pam",
+    "PAM is not asked: that takes its library in C; \"ldap\" asks a directory",
+)];
 
 /// What pgweir understands and does nothing about, with the reason, which is told whenever it is
 /// met.

@@ -26,10 +26,8 @@ impl Known {
     pub(super) fn of_files(worker: &Worker, wish: &Wish) -> Self {
         let config = worker.shared.config.load();
         let secret = worker.shared.users.load().get(&wish.user).cloned();
-        let forced = config
-            .database(&wish.database)
-            .is_some_and(|entry| entry.user.is_some());
-        let is_somebody = secret.is_some() || forced || config.users.contains_key(&wish.user);
+        // Whoever the database's clients are on the server: to come in one must be somebody here.
+        let is_somebody = secret.is_some() || config.users.contains_key(&wish.user);
         Self {
             secret,
             found: None,

@@ -188,7 +188,7 @@ fn values_that_pgbouncer_refuses_or_misreads() {
     );
     check(
         "auth_type = PAM",
-        "auth_type: \"pam\" is not supported yet: PAM is not asked",
+        "auth_type: \"pam\" is not supported yet: PAM is not asked: that takes its library in C; \"ldap\" asks a directory",
     );
 }
 

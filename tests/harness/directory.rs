@@ -6,8 +6,6 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::sys::signal::Signal;
-
 use crate::certificates::certificates;
 use crate::port::free_port;
 use crate::process::{Process, Starting};
@@ -23,7 +21,7 @@ pub struct Directory {
     _room: Room,
     port: u16,
     tls_port: u16,
-    process: Process,
+    _process: Process,
 }
 
 impl Directory {
@@ -58,7 +56,7 @@ impl Directory {
             _room: room,
             port,
             tls_port,
-            process,
+            _process: process,
         };
         for port in [port, tls_port] {
             eventually("slapd accepts connections", || {
@@ -76,11 +74,6 @@ impl Directory {
     /// Where it speaks with TLS only. Its certificate is that of [`certificates`]' server.
     pub fn tls_port(&self) -> u16 {
         self.tls_port
-    }
-
-    /// Has it answer nothing any more.
-    pub fn freeze(&self) {
-        self.process.signal(Signal::SIGSTOP);
     }
 }
 

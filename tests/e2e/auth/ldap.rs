@@ -1,11 +1,16 @@
 //! Passwords that a directory knows.
 
 use std::fs;
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use pgweir_tests::{
-    Cluster, Config, Directory, Major, Pooler, Target, Wire, cases, certificates, eventually,
+    Cluster, Config, Directory, Major, Pooler, Room, Target, Wire, cases, certificates,
 };
+use pgweir_wire::encode;
+use pgweir_wire::startup::PROTOCOL_3_0;
 
 cases! {
     entries_of_a_name;
@@ -13,6 +18,7 @@ cases! {
     what_is_wrong_with_a_search;
     encrypted;
     directories_that_do_not_answer;
+    a_silent_directory_holds_up_nobody;
     lines_of_a_file;
     options_that_do_not_fit;
 }
@@ -171,49 +177,62 @@ fn directories_that_do_not_answer(major: Major) {
     let pooler = Pooler::start(&in_the_name_of_other(cluster, &database, &options));
     fails(&pooler.target(&database), "app", "app-ldap");
     pooler.logs("no directory can be reached");
+}
 
-    let silent = Directory::start(&["app"]);
-    let options = search("").replace(
-        &format!("={} ", directory().port()),
-        &format!("={} ", silent.port()),
+fn a_silent_directory_holds_up_nobody(major: Major) {
+    let cluster = Cluster::shared(major);
+    let database = cluster.database();
+    // The kernel takes connections, and nobody reads what comes on them.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let room = Room::new("rules");
+    let file = room.join("hba.conf");
+    let rules = format!(
+        "host all app all ldap ldapserver=127.0.0.1 ldapport={port} ldapprefix=\"cn=\"\n\
+         host all all all scram-sha-256\n"
     );
-    let config = in_the_name_of_other(cluster, &database, &options)
-        .set("workers", 1)
-        .set("client_login_timeout", "1s");
+    fs::write(&file, rules).unwrap();
+    let config = Config::of(cluster, &database)
+        .set("auth_type", "hba")
+        .set("auth_hba_file", file)
+        .set("workers", 1);
     let pooler = Pooler::start(&config);
     let target = pooler.target(&database);
-    let mut wire = Wire::connect(&target.password("app-ldap"));
-    silent.freeze();
-    let mut waiting = Wire::open(&target);
-    waiting.startup(&target, pgweir_wire::startup::PROTOCOL_3_0, &[]);
-    assert_eq!(waiting.frame().tag, b'R');
-    waiting.write(|out| pgweir_wire::encode::password(b"app-ldap", out));
-    // Nobody else has to wait for it.
-    assert_eq!(wire.sql("SELECT 1"), ["1"]);
+    let ask = || {
+        let mut wire = Wire::open(&target);
+        wire.startup(&target, PROTOCOL_3_0, &[]);
+        assert_eq!(wire.frame().tag, b'R');
+        wire.write(|out| encode::password(b"app-ldap", out));
+        (wire, silent.accept().expect("it is asked"))
+    };
+    let (waiting, directory) = ask();
+    assert_eq!(target.user("other").sql("SELECT 1"), "1");
+    // A client that leaves meanwhile is noticed: its question is taken back.
+    drop(waiting);
+    let (mut directory, _) = directory;
+    directory
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let asked = directory.read_to_end(&mut Vec::new());
+    assert!(asked.is_ok_and(|len| len > 0), "the connection ends");
+    // A directory that hangs up is one that cannot be asked.
+    let (mut waiting, directory) = ask();
+    drop(directory);
     let error = waiting.login(&target).unwrap_err();
     assert_eq!(error.message, "LDAP authentication failed");
+    // And one that goes on saying nothing has as long as a login may take.
+    pooler.write(&config.set("client_login_timeout", "1s"));
+    pooler.ask("RELOAD");
+    let password = target.password("app-ldap");
+    let error = Wire::try_connect(&password, &[]).unwrap_err();
+    assert_eq!(error.message, "LDAP authentication failed");
     pooler.logs("the directory does not answer");
-    // A client that leaves is noticed.
-    let config = config.set("client_login_timeout", "1h");
-    pooler.write(&config);
-    // The console is asked for a password too.
-    pooler.signal(nix::sys::signal::Signal::SIGHUP);
-    pooler.logs("client_login_timeout");
-    let mut leaving = Wire::open(&target);
-    leaving.startup(&target, pgweir_wire::startup::PROTOCOL_3_0, &[]);
-    assert_eq!(leaving.frame().tag, b'R');
-    leaving.write(|out| pgweir_wire::encode::password(b"app-ldap", out));
-    drop(leaving);
-    pooler.signal(nix::sys::signal::Signal::SIGTERM);
-    drop(wire);
-    let mut pooler = pooler;
-    eventually("nobody is waited for", || pooler.ended().then_some(()));
 }
 
 fn lines_of_a_file(major: Major) {
     let cluster = Cluster::shared(major);
     let database = cluster.database();
-    let room = pgweir_tests::Room::new("rules");
+    let room = Room::new("rules");
     let file = room.join("hba.conf");
     let rules = format!(
         "host all app all ldap {}\nhost all all all scram-sha-256\n",

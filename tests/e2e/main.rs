@@ -24,6 +24,7 @@ mod protocol;
 mod replication;
 mod settings;
 mod systemd;
+mod takeover;
 mod tls;
 mod tokio_postgres;
 mod work;

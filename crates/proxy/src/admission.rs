@@ -1,6 +1,7 @@
 //! How many clients may be there: `max_client_conn` and the like.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -163,5 +164,32 @@ impl Admissions {
     /// How many there are of each user.
     pub fn by_user(&self) -> HashMap<Arc<str>, u32> {
         self.0.lock().users.clone()
+    }
+}
+
+/// Connections that have not logged in yet, for which a shutdown that waits for clients waits too.
+#[derive(Debug, Default)]
+pub struct Newcomers(Arc<AtomicU32>);
+
+impl Newcomers {
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    /// One more, until this is dropped.
+    pub fn one(&self) -> Newcomer {
+        self.0.fetch_add(1, Relaxed);
+        Newcomer(Arc::clone(&self.0))
+    }
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct Newcomer(Arc<AtomicU32>);
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }

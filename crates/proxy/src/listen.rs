@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use pgweir_pool::WorkerId;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 
 use crate::mail::{Accepted, Mail, Sockets};
@@ -17,7 +17,7 @@ use crate::shared::{Open, Shared};
 use crate::worker::Worker;
 use crate::{serve, stream};
 
-pub use self::bind::{Bound, Error, Listeners};
+pub use self::bind::{Bound, Error, Listeners, Unix};
 
 impl Listeners {
     /// Has the first worker accept until [`Shared::open`] says otherwise; each connection goes to
@@ -39,10 +39,13 @@ pub fn start(worker: &Rc<Worker>, sockets: Sockets) {
         let (worker, mut open) = (Rc::clone(worker), worker.shared.open.subscribe());
         tokio::task::spawn_local(async move {
             match TcpListener::from_std(listener) {
-                Ok(listener) => tokio::select! {
-                    () = accept_tcp(&worker, &listener) => {}
-                    () = closed(&mut open, Open::UnixOnly) => {}
-                },
+                Ok(listener) => {
+                    tokio::select! {
+                        () = accept_tcp(&worker, &listener) => {}
+                        () = closed(&mut open, Open::UnixOnly) => {}
+                    }
+                    finish(&worker, listener);
+                }
                 Err(error) => failed(error),
             }
         });
@@ -112,6 +115,7 @@ async fn accept_tcp(worker: &Rc<Worker>, listener: &TcpListener) {
                 continue;
             }
         };
+        welcome(worker, stream, peer, bound);
         let settings = &worker.shared.config.load().settings;
         if deferred != settings.tcp_defer_accept {
             // Set anew since the last connection: in force for the next one.
@@ -120,17 +124,35 @@ async fn accept_tcp(worker: &Rc<Worker>, listener: &TcpListener) {
                 tracing::warn!("tcp_defer_accept: {error}");
             }
         }
-        let tuned = stream
-            .set_nodelay(true)
-            .and_then(|()| stream::tune(&stream, settings));
-        let local = bound.or_else(|| stream.local_addr().ok());
-        let outcome = tuned.and_then(|()| {
-            let socket = stream::Socket::Tcp(stream);
-            dispatch(worker, socket, Peer::Tcp(peer), local)
-        });
-        if let Err(error) = outcome {
-            tracing::debug!(%peer, %error, "connection lost before login");
+    }
+}
+
+/// Those who had connected before the port was closed are let in: they cannot know.
+fn finish(worker: &Rc<Worker>, listener: TcpListener) {
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
+    // Ends when nobody is left, or with whatever else is the matter.
+    while let Ok((stream, peer)) = listener.accept() {
+        let made = stream.set_nonblocking(true);
+        if let Ok(stream) = made.and_then(|()| TcpStream::from_std(stream)) {
+            welcome(worker, stream, peer, None);
         }
+    }
+}
+
+fn welcome(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, bound: Option<SocketAddr>) {
+    let settings = &worker.shared.config.load().settings;
+    let tuned = stream
+        .set_nodelay(true)
+        .and_then(|()| stream::tune(&stream, settings));
+    let local = bound.or_else(|| stream.local_addr().ok());
+    let outcome = tuned.and_then(|()| {
+        let socket = stream::Socket::Tcp(stream);
+        dispatch(worker, socket, Peer::Tcp(peer), local)
+    });
+    if let Err(error) = outcome {
+        tracing::debug!(%peer, %error, "connection lost before login");
     }
 }
 
@@ -170,6 +192,7 @@ fn dispatch(
         socket,
         peer,
         local,
+        newcomer: worker.shared.newcomers.one(),
     };
     if to == worker.id {
         serve::start(worker, accepted);

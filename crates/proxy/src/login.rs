@@ -137,7 +137,9 @@ pub async fn run(
         return console(worker, client, conversation, &wish).await;
     }
     resumed(worker, &conversation).await?;
-    if *worker.shared.open.borrow() != Open::Everything {
+    // Whoever comes by TCP has come before the port was closed.
+    let is_late = matches!(client.peer, Peer::Unix(_));
+    if is_late && *worker.shared.open.borrow() != Open::Everything {
         return conversation.refuse(Report::new("57P03", "pooler is shutting down"));
     }
     // Before anything is asked or answered: those who never log in count, too.

@@ -7,6 +7,7 @@ use pgweir_admin::{ConnectionRow, Notice};
 use pgweir_pool::{ClientId, ConnId, Lease, Permit, Refusal, Ticket};
 use tokio::sync::oneshot;
 
+use crate::admission::Newcomer;
 use crate::place::{Peer, Place};
 use crate::server::Parcel;
 use crate::stream::Socket;
@@ -131,6 +132,8 @@ pub struct Accepted {
     pub peer: Peer,
     /// Our end of it.
     pub local: Option<SocketAddr>,
+    /// Until it has logged in.
+    pub newcomer: Newcomer,
 }
 
 /// Why a client is to be disconnected, from outside its task.

@@ -27,6 +27,10 @@ struct Arguments {
     /// Run in the background; the configuration has to name a pidfile
     #[arg(short, long)]
     daemon: bool,
+    /// Take the place of the process that runs: new clients come here, those that are there go on
+    /// until they leave; so_reuseport and a pidfile are needed
+    #[arg(short = 'R', long)]
+    reboot: bool,
     /// Write nothing to standard error
     #[arg(short, long)]
     quiet: bool,
@@ -163,6 +167,7 @@ fn run(arguments: Arguments) -> ExitCode {
     let options = Options {
         daemon: arguments.daemon,
         quiet: arguments.quiet,
+        reboot: arguments.reboot,
         verbose: arguments.verbose.into(),
         user: arguments.user,
     };

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
@@ -49,6 +50,35 @@ impl Pidfile {
         }
     }
 
+    /// The process that a pidfile names, if it still runs.
+    pub fn running(path: &Path) -> Option<Pid> {
+        let text = fs::read_to_string(path).ok()?;
+        let pid = text.trim().parse().ok().filter(|pid| *pid > 0)?;
+        // One of another user is not ours to signal, but runs.
+        let runs = kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH);
+        runs.then_some(Pid::from_raw(pid))
+    }
+
+    /// Puts the own process id in the place of another one's, who will leave the file alone.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn take_over(path: &Path) -> Result<Self, Error> {
+        let write = || {
+            let beside = path.with_extension(format!("new-{}", std::process::id()));
+            fs::write(&beside, format!("{}\n", std::process::id()))?;
+            // At once, so that nobody ever finds none.
+            fs::rename(&beside, path)
+        };
+        match write() {
+            Ok(()) => Ok(Self(path.to_owned())),
+            Err(source) => Err(Error::Io {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
     /// Writes the own process id into a file that must not be there yet, as [`Pidfile::check`] sees it.
     ///
     /// # Errors
@@ -75,6 +105,11 @@ impl Pidfile {
 
 impl Drop for Pidfile {
     fn drop(&mut self) {
+        let is_ours = |text: String| text.trim() == std::process::id().to_string();
+        if fs::read_to_string(&self.0).is_ok_and(|text| !is_ours(text)) {
+            // A process that took over.
+            return;
+        }
         if let Err(error) = fs::remove_file(&self.0) {
             tracing::warn!(path = %self.0.display(), %error, "cannot remove the pidfile");
         }
@@ -86,7 +121,7 @@ fn is_stale(text: &str) -> bool {
     let Ok(pid) = text.trim().parse::<i32>() else {
         return false;
     };
-    pid > 0 && kill(Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH)
+    pid > 0 && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
 }
 
 #[cfg(test)]

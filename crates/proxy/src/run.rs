@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use pgweir_config::Notation;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pgweir_config::{Notation, Settings};
 use pgweir_pool::WorkerId;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
 
 use crate::identity;
-use crate::listen::{Bound, Listeners};
+use crate::listen::{Bound, Listeners, Unix};
 use crate::log::Manner;
 use crate::mail::{Mail, Order};
 use crate::pidfile::Pidfile;
@@ -43,6 +45,14 @@ pub enum Error {
     /// Whoever starts a process in the background has to find it again.
     #[error("daemon needs pidfile configured")]
     NoPidfile,
+    /// The same for -R.
+    #[error("-R finds the old process by its pidfile: name one in the configuration")]
+    NoPidfileToReboot,
+    /// Two processes cannot have the port.
+    #[error(
+        "-R needs so_reuseport in the configuration, with which the old process was started too"
+    )]
+    NoReusePort,
     /// Another instance runs, or so it seems.
     #[error(transparent)]
     Pidfile(#[from] crate::pidfile::Error),
@@ -59,6 +69,8 @@ pub enum Error {
 pub struct Options {
     /// Go to the background.
     pub daemon: bool,
+    /// Take the place of a process that runs, which ends when its clients have left.
+    pub reboot: bool,
     /// Write nothing to standard error.
     pub quiet: bool,
     /// As the setting; the greater one holds.
@@ -78,7 +90,7 @@ pub fn run(source: &Source, options: &Options) -> Result<(), Error> {
         verbose: options.verbose,
     };
     crate::log::start(&loaded.config.settings, manner);
-    let (mut listeners, _pidfile) = prepare(&loaded, options)?;
+    let (mut listeners, _pidfile, predecessor) = prepare(&loaded, options)?;
     // Threads begin here; until now the process could become another one.
     let (shared, mut orders, threads) = start_workers(loaded)?;
     let runtime = LocalRuntime::new()?;
@@ -93,6 +105,15 @@ pub fn run(source: &Source, options: &Options) -> Result<(), Error> {
             "process up"
         );
         crate::systemd::ready();
+        if let Some(pid) = predecessor {
+            // Clients of its own go on there until they leave; new ones come here.
+            tracing::info!(
+                "taking over from process {pid}, which now waits for its clients to leave"
+            );
+            if let Err(error) = kill(pid, Signal::SIGTERM) {
+                tracing::error!("process {pid} cannot be told to go: {error}");
+            }
+        }
         serve(&shared, source, signals, &mut orders).await;
         Ok::<_, Error>(())
     })?;
@@ -108,8 +129,9 @@ pub fn run(source: &Source, options: &Options) -> Result<(), Error> {
 
 /// Everything that can fail, while whoever started the process still waits to hear of it: sockets,
 /// user, log and pidfile. Then it goes to the background, if it is to.
-fn prepare(loaded: &Loaded, options: &Options) -> Result<(Listeners, Option<Pidfile>), Error> {
+fn prepare(loaded: &Loaded, options: &Options) -> Result<Prepared, Error> {
     let settings = &loaded.config.settings;
+    let predecessor = predecessor(settings, options)?;
     // Those below 1024 are root's.
     let bound = Bound::tcp(settings);
     match options.user.as_deref().unwrap_or(&settings.user) {
@@ -128,15 +150,45 @@ fn prepare(loaded: &Loaded, options: &Options) -> Result<(Listeners, Option<Pidf
         tracing::warn!("{}", identity::Error::Root);
     }
     crate::descriptors::prepare(&loaded.config, loaded.files.users.len());
-    let listeners = bound.listen(&loaded.config)?;
+    let whose = predecessor.map_or(Unix::Free, |_| Unix::TakenOver);
+    let listeners = bound.listen(&loaded.config, whose)?;
     let pidfile = settings.pidfile.as_deref();
     if options.daemon {
         // What can be found out is, before nobody listens any more.
-        pidfile.map(Pidfile::check).ok_or(Error::NoPidfile)??;
+        let path = pidfile.ok_or(Error::NoPidfile)?;
+        if predecessor.is_none() {
+            Pidfile::check(path)?;
+        }
         // Where it was started stays its directory: names of files in the configuration may be relative.
         nix::unistd::daemon(true, false).map_err(io::Error::from)?;
     }
-    Ok((listeners, pidfile.map(Pidfile::create).transpose()?))
+    let pidfile = match predecessor {
+        Some(_) => pidfile.map(Pidfile::take_over),
+        None => pidfile.map(Pidfile::create),
+    };
+    Ok((listeners, pidfile.transpose()?, predecessor))
+}
+
+/// What is there before the first thread: sockets, pidfile, and the process whose place is taken.
+type Prepared = (Listeners, Option<Pidfile>, Option<Pid>);
+
+/// The process whose place is to be taken, if it is to be and there is one.
+fn predecessor(settings: &Settings, options: &Options) -> Result<Option<Pid>, Error> {
+    if !options.reboot {
+        return Ok(None);
+    }
+    let path = settings
+        .pidfile
+        .as_deref()
+        .ok_or(Error::NoPidfileToReboot)?;
+    let Some(pid) = Pidfile::running(path) else {
+        tracing::info!("old process not found, try to continue normally");
+        return Ok(None);
+    };
+    if !settings.so_reuseport && !settings.listen_addr.is_empty() {
+        return Err(Error::NoReusePort);
+    }
+    Ok(Some(pid))
 }
 
 type Started = (

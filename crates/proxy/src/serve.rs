@@ -48,7 +48,10 @@ pub fn start(worker: &Rc<Worker>, accepted: Accepted) {
     }
     // Two tasks, one after the other: logging in takes much more memory than being idle.
     tokio::task::spawn_local(async move {
-        if let Some((entry, ready)) = log_in(entry, stream).await {
+        let newcomer = accepted.newcomer;
+        let outcome = log_in(entry, stream).await;
+        drop(newcomer);
+        if let Some((entry, ready)) = outcome {
             match *ready {
                 Ready::Session(relay) => {
                     tokio::task::spawn_local(Conversation::Under(entry, relay));

@@ -15,7 +15,7 @@ use pgweir_session::{Parameters, Statements};
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, watch};
 
-use crate::admission::Admissions;
+use crate::admission::{Admissions, Newcomers};
 use crate::files::Files;
 use crate::limits;
 use crate::mail::{Mail, Order};
@@ -81,6 +81,8 @@ pub struct Shared {
     pub open: watch::Sender<Open>,
     /// SUSPEND.
     pub suspension: Suspension,
+    /// Connections that have not logged in yet.
+    pub newcomers: Newcomers,
     /// What the console and signals ask of the main thread.
     pub orders: mpsc::UnboundedSender<Order>,
     /// When the process started.
@@ -129,6 +131,7 @@ impl Shared {
             overall: Mutex::default(),
             averaged: Mutex::new(Instant::now()),
             suspension: Suspension::default(),
+            newcomers: Newcomers::default(),
             open: watch::Sender::new(Open::Everything),
             orders,
             started: jiff::Timestamp::now(),

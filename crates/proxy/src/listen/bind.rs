@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::setsockopt;
@@ -37,6 +37,15 @@ pub enum Error {
     /// The configuration names none.
     #[error("nowhere to listen on: listen_addr and unix_socket_dir are both empty")]
     Nowhere,
+}
+
+/// Whose the Unix socket is that may be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unix {
+    /// Nobody's, or that of a process that was killed.
+    Free,
+    /// Of the process whose place is taken: from now on its path leads here.
+    TakenOver,
 }
 
 /// TCP sockets that have their address and do not listen yet.
@@ -89,18 +98,22 @@ impl Bound {
     /// # Errors
     /// When the configuration names TCP addresses and none works, when the Unix socket is all there is
     /// and does not, or when it is somebody else's.
-    pub fn listen(mut self, config: &Config) -> Result<Listeners, Error> {
+    pub fn listen(mut self, config: &Config, whose: Unix) -> Result<Listeners, Error> {
         if !self.passed.is_empty() {
             return Listeners::passed(self.passed);
         }
         let settings = &config.settings;
         let backlog = i32::try_from(settings.listen_backlog).unwrap_or(i32::MAX);
+        if self.sockets.is_empty() && !settings.listen_addr.is_empty() {
+            // Before the Unix socket of a process that goes on is taken from it.
+            return Err(self.failed.unwrap_or(Error::Nowhere));
+        }
         let mut listeners = Listeners::default();
         // TCP last: whoever finds its port open finds everything else there too.
         if !settings.unix_socket_dir.is_empty() {
-            match unix(settings, backlog) {
+            match unix(settings, backlog, whose) {
                 Ok((socket, path)) => {
-                    let address = format!("unix:{}", path.display());
+                    let address = format!("unix:{}", path.0.display());
                     tracing::info!(address, "listening");
                     listeners.unix.push(socket);
                     listeners.paths.push(path);
@@ -137,7 +150,7 @@ pub struct Listeners {
     pub(super) tcp: Vec<std::net::TcpListener>,
     pub(super) unix: Vec<std::os::unix::net::UnixListener>,
     /// Removed from the file system at the end.
-    paths: Vec<PathBuf>,
+    paths: Vec<OwnPath>,
 }
 
 impl Listeners {
@@ -158,10 +171,23 @@ impl Listeners {
     }
 }
 
-impl Drop for Listeners {
+/// A path, and device and number of what we have put there.
+#[derive(Debug)]
+struct OwnPath(PathBuf, (u64, u64));
+
+impl OwnPath {
+    fn of(path: PathBuf) -> io::Result<Self> {
+        let found = std::fs::symlink_metadata(&path)?;
+        Ok(Self(path, (found.dev(), found.ino())))
+    }
+}
+
+impl Drop for OwnPath {
     fn drop(&mut self) {
-        for path in &self.paths {
-            let _ = std::fs::remove_file(path);
+        // A process that took over has another one there.
+        let found = std::fs::symlink_metadata(&self.0);
+        if found.is_ok_and(|found| (found.dev(), found.ino()) == self.1) {
+            let _ = std::fs::remove_file(&self.0);
         }
     }
 }
@@ -213,35 +239,43 @@ fn tcp(address: SocketAddr, settings: &Settings) -> io::Result<Socket> {
 fn unix(
     settings: &Settings,
     backlog: i32,
-) -> Result<(std::os::unix::net::UnixListener, PathBuf), Error> {
+    whose: Unix,
+) -> Result<(std::os::unix::net::UnixListener, OwnPath), Error> {
     let group = Some(settings.unix_socket_group.as_str()).filter(|name| !name.is_empty());
     let group = group.map(identity::group).transpose()?;
     let path =
         Path::new(&settings.unix_socket_dir).join(format!(".s.PGSQL.{}", settings.listen_port));
-    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
-        return Err(Error::InUse(path));
-    }
+    let own = match whose {
+        Unix::Free => {
+            if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+                return Err(Error::InUse(path));
+            }
+            path.clone()
+        }
+        // Beside the other's, until somebody listens.
+        Unix::TakenOver => path.with_extension("new"),
+    };
     // What is left of a process that was killed.
-    let _ = std::fs::remove_file(&path);
+    let _ = std::fs::remove_file(&own);
     let listen = || {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&SockAddr::unix(&path)?)?;
+        socket.bind(&SockAddr::unix(&own)?)?;
         if let Some(group) = group {
-            std::os::unix::fs::chown(&path, None, Some(group.as_raw()))?;
+            std::os::unix::fs::chown(&own, None, Some(group.as_raw()))?;
         }
         let mode = std::fs::Permissions::from_mode(settings.unix_socket_mode.bits());
-        std::fs::set_permissions(&path, mode)?;
+        std::fs::set_permissions(&own, mode)?;
         socket.listen(backlog)?;
-        Ok(socket.into())
+        if own != path {
+            std::fs::rename(&own, &path)?;
+        }
+        Ok((socket.into(), OwnPath::of(path.clone())?))
     };
-    match listen() {
-        Ok(socket) => Ok((socket, path)),
-        Err(source) => Err(Error::Listen {
-            address: path.display().to_string(),
-            source,
-        }),
-    }
+    listen().map_err(|source| Error::Listen {
+        address: path.display().to_string(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ impl Descent {
                 over
             }
             _ => {
-                let over = shared.admissions.total() == 0;
+                let over = shared.admissions.total() == 0 && shared.newcomers.count() == 0;
                 if over {
                     tracing::info!("client connections dropped, exiting");
                 }

@@ -28,7 +28,8 @@ use crate::written::Written;
 
 /// How much younger a waiter on the worker where a connection is given back may be than the
 /// oldest waiter of another worker and still be served first: moving a connection costs more.
-const LOCALITY: Duration = Duration::from_millis(2);
+/// More than the time that waiters of a busy pool wait anyway, less than anybody notices.
+const LOCALITY: Duration = Duration::from_millis(15);
 
 /// Which sockets accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

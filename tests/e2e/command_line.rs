@@ -284,17 +284,38 @@ fn check_names_the_line_of_a_file_that_is_wrong() {
     fs::write(&users, "\"app\" \"secret\"\nnonsense\n").unwrap();
     let text = format!(
         "[pgweir]\nauth_file = {users:?}\nclient_tls_sslmode = \"require\"\nclient_tls_key_file = {file:?}\n\
-         client_tls_cert_file = \"/nowhere/server.crt\"\nserver_tls_ca_file = {file:?}\n\n[databases.shop]\nhosts = [\"db\"]\n"
+         client_tls_cert_file = \"/nowhere/server.crt\"\nserver_tls_ca_file = {file:?}\nlisten_prot = 1\n\n[databases.shop]\nhosts = [\"db\"]\n"
     );
     fs::write(&file, text).unwrap();
     let outcome = Outcome::of(Command::new(Pooler::program()).arg("check").arg(&file), "");
     assert!(!outcome.success);
     let said: Vec<&str> = outcome.stderr.lines().collect();
-    assert_eq!(said.len(), 3, "{said:#?}");
+    assert_eq!(said.len(), 4, "{said:#?}");
     for (said, place) in said.iter().zip([
         "bad.toml:5: client_tls_cert_file: /nowhere/server.crt: ",
         "bad.toml:6: server_tls_ca_file: ",
+        "bad.toml:7: listen_prot: ",
         "users.txt:2: ",
+    ]) {
+        assert!(said.contains(place), "{place}\n{said}");
+    }
+}
+
+#[test]
+fn check_tells_what_is_hardly_meant() {
+    let room = Room::new("check-odd");
+    let file = room.join("odd.toml");
+    let text =
+        "[pgweir]\nadmin_users = [\"ann\"]\nmin_pool_size = 30\n[users.app]\npassword = \"x\"\n";
+    fs::write(&file, text).unwrap();
+    let outcome = Outcome::of(Command::new(Pooler::program()).arg("check").arg(&file), "");
+    outcome.check("check");
+    let said: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(said.len(), 3, "{said:#?}");
+    for (said, place) in said.iter().zip([
+        "odd.toml: databases: there are none",
+        "odd.toml:2: admin_users: \"ann\" has no password",
+        "odd.toml:3: min_pool_size: 30 is more than",
     ]) {
         assert!(said.contains(place), "{place}\n{said}");
     }

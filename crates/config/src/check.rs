@@ -72,6 +72,29 @@ pub(crate) fn check(config: &Config) -> Vec<Wrong> {
     wrong
 }
 
+/// What is not wrong and yet hardly meant, without lines.
+pub fn oddities(config: &Config) -> Vec<Mistake> {
+    let mut odd = Vec::new();
+    if config.databases.is_empty() {
+        let message = "there are none: clients can reach the console and nothing else";
+        odd.push(Mistake::new("databases", message));
+    }
+    let too_many = |min: u32, size: u32| {
+        let says = format!("{min} is more than the size of the pool, which keeps it at {size}");
+        (size > 0 && min > size).then_some(says)
+    };
+    let settings = &config.settings;
+    let general = too_many(settings.min_pool_size, settings.default_pool_size);
+    odd.extend(general.map(|says| Mistake::new("min_pool_size", says)));
+    for (name, database) in &config.databases {
+        let size = database.pool_size.unwrap_or(settings.default_pool_size);
+        let own = database.min_pool_size.and_then(|min| too_many(min, size));
+        let key = || Place::Database(name.clone()).path("min_pool_size");
+        odd.extend(own.map(|says| Mistake::new(key(), says)));
+    }
+    odd
+}
+
 type Report<'a> = &'a mut dyn FnMut(&'static [&'static str], String);
 
 fn check_sockets(settings: &Settings, report: Report<'_>) {

@@ -11,6 +11,7 @@ use crate::place::{Place, unknown_key};
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::user::User;
+use crate::value::basic::all;
 use crate::value::{Raw, Value};
 
 /// Sections in the order they stand in the text. A key that comes twice counts the second time; so
@@ -35,8 +36,8 @@ pub(crate) struct Entry {
 }
 
 impl Document {
-    /// The model, or all that is wrong: with single values first, then with what they say together.
-    pub(crate) fn lower(mut self, mut mistakes: Vec<Mistake>) -> Result<Config, Vec<Mistake>> {
+    /// The model, and all that is wrong: with single values first, then with what they say together.
+    pub(crate) fn lower(mut self, mut mistakes: Vec<Mistake>) -> (Config, Vec<Mistake>) {
         let mut config = Config {
             settings: std::mem::take(&mut self.defaults),
             databases: BTreeMap::new(),
@@ -71,11 +72,8 @@ impl Document {
                 mistakes.push(wrong.mistake(self.line(&wrong.place, wrong.keys)));
             }
         }
-        if mistakes.is_empty() {
-            return Ok(config);
-        }
         mistakes.sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
-        Err(mistakes)
+        (config, mistakes)
     }
 
     /// Where the first of the keys that is there stands (the last time, which counts), or else
@@ -153,16 +151,16 @@ fn join<'a>(host: &'a Entry, port: Option<&'a Entry>) -> Result<Entry, (&'a Entr
         },
     };
     let names = String::read(&host.value).map_err(|message| (host, message))?;
-    let hosts: Result<Vec<Raw>, _> = names
-        .split(',')
-        .map(|name| Host::from_parts(name.trim(), number).map(|host| Raw::Text(host.to_string())))
-        .collect();
+    let hosts = all(names.split(',').map(|name| {
+        let host = Host::from_parts(name.trim(), number).map_err(|error| error.to_string())?;
+        Ok(Raw::Text(host.to_string()))
+    }));
     match hosts {
         Ok(hosts) => Ok(Entry {
             key: "hosts".to_owned(),
             line: host.line,
             value: Raw::List(hosts),
         }),
-        Err(error) => Err((host, error.to_string())),
+        Err(message) => Err((host, message)),
     }
 }

@@ -16,7 +16,7 @@ use std::path::Path;
 use self::line::Line;
 use self::meaning::Meaning;
 use self::source::Source;
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, Rejected};
 use crate::model::Config;
 
 /// What a file of PgBouncer says.
@@ -63,7 +63,7 @@ impl Places {
 pub fn from_ini(
     text: &str,
     include: &mut dyn FnMut(&str) -> Result<String, String>,
-) -> Result<Ini, Vec<Mistake>> {
+) -> Result<Ini, Rejected<Ini>> {
     let source = Source::read(text, include);
     let Meaning {
         document,
@@ -75,13 +75,20 @@ pub fn from_ini(
         let placed = mistakes.into_iter().map(|mistake| source.place(mistake));
         placed.collect::<Vec<_>>()
     };
-    let config = document.lower(mistakes).map_err(place)?;
+    let (config, mistakes) = document.lower(mistakes);
     let mut warnings = warnings;
     warnings.sort_by_key(|warning| warning.line);
-    Ok(Ini {
+    let ini = Ini {
         config,
         warnings: place(warnings),
         places: source.places(),
+    };
+    if mistakes.is_empty() {
+        return Ok(ini);
+    }
+    Err(Rejected {
+        mistakes: place(mistakes),
+        understood: Box::new(ini),
     })
 }
 

@@ -37,11 +37,12 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use crate::check::oddities;
 pub use crate::database::{Database, DatabaseRef};
 pub use crate::difference::{Changed, Difference, difference};
 pub use crate::host::{BadHost, Host};
 pub use crate::ini::{Ini, Places, from_ini, is_ini};
-pub use crate::mistake::Mistake;
+pub use crate::mistake::{Mistake, Rejected};
 pub use crate::model::{AuthQuery, Config};
 pub use crate::secret::{Hidden, Secret};
 pub use crate::settings::Settings;

@@ -19,6 +19,16 @@ pub struct Mistake {
     pub message: String,
 }
 
+/// A configuration that is wrong.
+#[derive(Debug, Clone)]
+pub struct Rejected<T> {
+    /// Everything that is wrong with it.
+    pub mistakes: Vec<Mistake>,
+    /// What it says apart from that, with defaults in the place of what is wrong. Never to be put in
+    /// force: it is there so that what is wrong with the files it names can be told at once.
+    pub understood: Box<T>,
+}
+
 impl Mistake {
     /// Without a place.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Mistake {

@@ -11,7 +11,11 @@ mod show;
 mod url;
 mod values;
 
-use crate::{Config, Mistake, parse};
+use crate::{Config, Mistake};
+
+fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
+    crate::parse(text).map_err(|rejected| rejected.mistakes)
+}
 
 fn good(text: &str) -> Config {
     parse(text).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes:#?}"))

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::document::{Document, Entry, Section};
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, Rejected};
 use crate::model::Config;
 use crate::place::Place;
 use crate::settings::Settings;
@@ -23,7 +23,7 @@ const SECTIONS: [&str; 3] = ["pgweir", "databases", "users"];
 /// # Errors
 ///
 /// Everything that is wrong with it, in the order of its lines.
-pub fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
+pub fn parse(text: &str) -> Result<Config, Rejected<Config>> {
     let lines = Lines::of(text);
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut mistakes: Vec<Mistake> = errors.iter().map(|error| lines.syntax(error)).collect();
@@ -40,18 +40,21 @@ pub fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
         ..
     } = reader;
     mistakes.extend(found);
-    let syntax_is_good = broken.is_empty();
-    match document.lower(mistakes) {
-        Err(mut mistakes) if !syntax_is_good => {
-            // What else a broken line seems to say is the guess of a parser that recovers.
-            let guess =
-                |m: &Mistake| !m.key.is_empty() && m.line.is_none_or(|line| broken.contains(&line));
-            mistakes.retain(|mistake| !guess(mistake));
-            mistakes.dedup_by(|later, first| later.key.is_empty() && later.line == first.line);
-            Err(mistakes)
-        }
-        result => result,
+    let (config, mut mistakes) = document.lower(mistakes);
+    if mistakes.is_empty() {
+        return Ok(config);
     }
+    if !broken.is_empty() {
+        // What else a broken line seems to say is the guess of a parser that recovers.
+        let guess =
+            |m: &Mistake| !m.key.is_empty() && m.line.is_none_or(|line| broken.contains(&line));
+        mistakes.retain(|mistake| !guess(mistake));
+        mistakes.dedup_by(|later, first| later.key.is_empty() && later.line == first.line);
+    }
+    Err(Rejected {
+        mistakes,
+        understood: Box::new(config),
+    })
 }
 
 /// The line of a key of `[pgweir]`, or of `users.NAME.password` and the like, for what is wrong with

@@ -42,22 +42,26 @@ const PARAMETERS: [&str; 9] = [
 ///
 /// # Errors
 ///
-/// What is wrong with the string, without repeating it: it may have a password in it; or with a
-/// setting.
-pub fn from_url(url: &str, settings: &[(String, String)]) -> Result<Config, Mistake> {
-    let mut config = Parts::read(url)?.config()?;
+/// All that is wrong with the string, without repeating it: it may have a password in it; and with
+/// the settings.
+pub fn from_url(url: &str, settings: &[(String, String)]) -> Result<Config, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let mut config = Parts::read(url, &mut mistakes).config(&mut mistakes);
     for (key, value) in settings {
-        let found = Settings::key(key).ok_or_else(|| {
-            let message = unknown_key::<Settings>(&Place::Settings, key);
-            wrong(key, message)
-        })?;
-        let value = Raw::Text(value.clone());
-        (found.assign)(&mut config.settings, &value).map_err(|message| wrong(key, message))?;
+        let assigned = match Settings::key(key) {
+            Some(found) => (found.assign)(&mut config.settings, &Raw::Text(value.clone())),
+            None => Err(unknown_key::<Settings>(&Place::Settings, key)),
+        };
+        mistakes.extend(assigned.err().map(|message| wrong(key, message)));
     }
-    match check(&config).first() {
-        Some(wrong) => Err(wrong.mistake(None)),
-        None => Ok(config),
+    if mistakes.is_empty() {
+        // What follows from a mistake that is named already is not another one.
+        mistakes.extend(check(&config).iter().map(|wrong| wrong.mistake(None)));
     }
+    if mistakes.is_empty() {
+        return Ok(config);
+    }
+    Err(mistakes)
 }
 
 /// The string taken apart and decoded.
@@ -76,16 +80,21 @@ struct Parts {
 }
 
 impl Parts {
-    fn read(url: &str) -> Result<Parts, Mistake> {
+    fn read(url: &str, mistakes: &mut Vec<Mistake>) -> Parts {
         let rest = ["postgres://", "postgresql://"]
             .into_iter()
-            .find_map(|scheme| url.strip_prefix(scheme))
-            .ok_or_else(|| {
-                wrong(
-                    "",
-                    "expected postgres://user:password@host:port/name".to_owned(),
-                )
-            })?;
+            .find_map(|scheme| url.strip_prefix(scheme));
+        let Some(rest) = rest else {
+            let message = "expected postgres://user:password@host:port/name".to_owned();
+            mistakes.push(wrong("", message));
+            return Parts::default();
+        };
+        let mut keep = |result: Result<Option<String>, Mistake>| {
+            result.unwrap_or_else(|mistake| {
+                mistakes.push(mistake);
+                None
+            })
+        };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
@@ -94,21 +103,23 @@ impl Parts {
             None => (login, None),
         };
         let mut parts = Parts {
-            user: decode("user", user)?,
-            password: decode("password", password.unwrap_or_default())?,
-            dbname: decode("dbname", path)?,
+            user: keep(decode("user", user)),
+            password: keep(decode("password", password.unwrap_or_default())),
+            dbname: keep(decode("dbname", path)),
             ..Parts::default()
         };
         for host in hosts.split(',').filter(|host| !host.is_empty()) {
-            parts.hosts.push(split_port(host)?);
+            let (name, port) = split_port(host);
+            let name = keep(decode("host", name)).unwrap_or_default();
+            parts.hosts.push((name, keep(decode("port", port))));
         }
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = decode("", name)?.unwrap_or_default();
-            let value = decode(&name, value)?;
-            parts.parameter(&name, value)?;
+            let name = keep(decode("", name)).unwrap_or_default();
+            let value = keep(decode(&name, value));
+            keep(parts.parameter(&name, value).map(|()| None));
         }
-        Ok(parts)
+        parts
     }
 
     fn parameter(&mut self, name: &str, value: Option<String>) -> Result<(), Mistake> {
@@ -139,14 +150,15 @@ impl Parts {
         Ok(())
     }
 
-    fn config(self) -> Result<Config, Mistake> {
-        let needed = || {
-            wrong(
-                "user",
-                "is missing: postgres://user:password@host/name".to_owned(),
-            )
-        };
-        let user = self.user.clone().ok_or_else(needed)?;
+    fn config(self, mistakes: &mut Vec<Mistake>) -> Config {
+        let user = self.user.clone().unwrap_or_else(|| {
+            // A string that is none of ours has no user either.
+            if mistakes.is_empty() {
+                let message = "is missing: postgres://user:password@host/name".to_owned();
+                mistakes.push(wrong("user", message));
+            }
+            String::new()
+        });
         let mut config = Config::default();
         let settings = &mut config.settings;
         settings.stats_users = vec![user.clone()];
@@ -154,30 +166,31 @@ impl Parts {
             Some(_) => AuthType::ScramSha256,
             None => AuthType::Trust,
         };
-        read_into(
+        let mut keep = |result: Result<(), Mistake>| mistakes.extend(result.err());
+        keep(read_into(
             &mut settings.server_tls_sslmode,
             "sslmode",
             self.sslmode.as_deref(),
-        )?;
-        read_into(
+        ));
+        keep(read_into(
             &mut settings.server_tls_ca_file,
             "sslrootcert",
             self.sslrootcert.as_deref(),
-        )?;
-        read_into(
+        ));
+        keep(read_into(
             &mut settings.server_tls_cert_file,
             "sslcert",
             self.sslcert.as_deref(),
-        )?;
-        read_into(
+        ));
+        keep(read_into(
             &mut settings.server_tls_key_file,
             "sslkey",
             self.sslkey.as_deref(),
-        )?;
+        ));
 
         let password = self.password.as_deref().map(Secret::plain);
         let database = Database {
-            hosts: self.hosts()?,
+            hosts: self.hosts(mistakes),
             user: Some(user.clone()),
             password: password.clone(),
             ..Database::default()
@@ -192,10 +205,11 @@ impl Parts {
             },
         );
         config.complete_hosts();
-        Ok(config)
+        config
     }
 
-    fn hosts(&self) -> Result<Vec<Host>, Mistake> {
+    /// Those that are well formed.
+    fn hosts(&self, mistakes: &mut Vec<Mistake>) -> Vec<Host> {
         let host = |(name, own): &(String, Option<String>)| {
             let port = match own.as_deref().or(self.port.as_deref()) {
                 Some(text) => u16::from_text(text).map_err(|message| wrong("port", message))?,
@@ -203,7 +217,16 @@ impl Parts {
             };
             Host::from_parts(name, port).map_err(|error| wrong("host", error.to_string()))
         };
-        self.hosts.iter().map(host).collect()
+        let mut hosts = Vec::new();
+        for read in self.hosts.iter().map(host) {
+            match read {
+                Ok(host) => hosts.push(host),
+                // One port for several hosts is one mistake.
+                Err(mistake) if mistakes.contains(&mistake) => {}
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        hosts
     }
 }
 
@@ -216,16 +239,12 @@ fn read_into<T: Value>(to: &mut T, key: &str, text: Option<&str>) -> Result<(), 
 }
 
 /// `name:port`; the colons of an IPv6 address are between brackets.
-fn split_port(host: &str) -> Result<(String, Option<String>), Mistake> {
+fn split_port(host: &str) -> (&str, &str) {
     let name_ends = host.rfind(']').map_or(0, |at| at + 1);
-    let (name, port) = match host[name_ends..].find(':') {
+    match host[name_ends..].find(':') {
         Some(colon) => (&host[..name_ends + colon], &host[name_ends + colon + 1..]),
         None => (host, ""),
-    };
-    Ok((
-        decode("host", name)?.unwrap_or_default(),
-        decode("port", port)?,
-    ))
+    }
 }
 
 /// Undoes percent-encoding; `None` if nothing is there.

@@ -121,8 +121,10 @@ fn check(file: &std::path::Path) -> ExitCode {
             tell(&loaded.warnings);
             let (databases, users) = (loaded.config.databases.len(), loaded.files.users.len());
             println!(
-                "{}: no mistakes; {databases} databases, {users} users",
-                file.display()
+                "{}: no mistakes; {}, {}",
+                file.display(),
+                counted(databases, "database"),
+                counted(users, "user")
             );
             ExitCode::SUCCESS
         }
@@ -131,6 +133,11 @@ fn check(file: &std::path::Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 fn convert(file: PathBuf) -> ExitCode {

@@ -40,21 +40,30 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<String>> {
     let mut read = source.read()?;
     let mut odd = Vec::new();
     let files = Files::read(&read.config, &mut odd);
-    let sorted = |mut all: Vec<Mistake>| {
-        for mistake in all.iter_mut().filter(|mistake| mistake.file.is_none()) {
+    let mut mistakes = std::mem::take(&mut read.mistakes);
+    let locate = |all: &mut Vec<Mistake>| {
+        let unplaced = |it: &&mut Mistake| it.file.is_none() && it.line.is_none();
+        for mistake in all.iter_mut().filter(unplaced) {
             read.locate(mistake);
         }
         all.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        all
     };
-    let files = files.map_err(|mistakes| {
-        let mistakes = sorted(mistakes);
-        mistakes.iter().map(|it| source.say(it)).collect::<Vec<_>>()
-    })?;
-    let odd = sorted(odd);
-    read.warnings.extend(odd);
+    let files = match files {
+        Ok(files) if mistakes.is_empty() => files,
+        files => {
+            let named = |it: &Mistake| mistakes.iter().any(|known| known.key == it.key);
+            let mut others = files.err().unwrap_or_default();
+            others.retain(|it| !named(it));
+            mistakes.append(&mut others);
+            locate(&mut mistakes);
+            return Err(source.say_all(&mistakes));
+        }
+    };
+    odd.extend(pgweir_config::oddities(&read.config));
+    locate(&mut odd);
+    read.warnings.append(&mut odd);
     Ok(Loaded {
-        warnings: read.warnings.iter().map(|it| source.say(it)).collect(),
+        warnings: source.say_all(&read.warnings),
         written: source.written(&read),
         config: read.config,
         files,

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use pgweir_auth::userlist::User;
 use pgweir_auth::{Salting, Secret};
-use pgweir_config::{Config, Mistake};
+use pgweir_config::{AuthType, Config, Mistake, Settings};
 
 use crate::rules::on_line;
 
@@ -34,7 +34,28 @@ pub fn read(config: &Config, mistakes: &mut Vec<Mistake>, warnings: &mut Vec<Mis
             warnings.extend(doubt(password).map(|what| Mistake::new(key, what)));
         }
     }
+    without_secret(&config.settings, &users, warnings);
     users
+}
+
+/// Operators who would be asked for a password that nobody knows.
+fn without_secret(settings: &Settings, users: &Users, warnings: &mut Vec<Mistake>) {
+    let asks = matches!(
+        settings.auth_type,
+        AuthType::Plain | AuthType::Md5 | AuthType::ScramSha256
+    );
+    if !asks || settings.auth_user.is_some() {
+        return;
+    }
+    for (key, names) in [
+        ("admin_users", &settings.admin_users),
+        ("stats_users", &settings.stats_users),
+    ] {
+        for name in names.iter().filter(|name| !users.contains_key(*name)) {
+            let what = format!("\"{name}\" has no password and cannot log in");
+            warnings.push(Mistake::new(key, what));
+        }
+    }
 }
 
 /// A secret that counts as a password, but looks as if it was to be something else.

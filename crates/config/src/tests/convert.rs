@@ -4,12 +4,13 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::good;
+use super::parse;
 use crate::database::Database;
 use crate::settings::Settings;
 use crate::table::{Key, Table};
 use crate::user::User;
 use crate::value::Raw;
-use crate::{Config, Ini, Mistake, from_ini, parse, to_toml};
+use crate::{Config, Ini, Mistake, from_ini, to_toml};
 
 /// Values of all kinds; a key takes those that are its own.
 const VALUES: [&str; 28] = [
@@ -106,6 +107,7 @@ fn settled<T>(text: &str, read: impl Fn(&str) -> Result<T, Vec<Mistake>>) -> (St
 
 fn read_ini(text: &str) -> Result<Ini, Vec<Mistake>> {
     from_ini(text, &mut |_| Err("there are no includes here".to_owned()))
+        .map_err(|rejected| rejected.mistakes)
 }
 
 fn quoted(text: &str) -> String {

@@ -16,6 +16,7 @@ fn read(text: &str, files: &[(&str, &str)]) -> Result<Ini, Vec<Mistake>> {
             None => Err("No such file or directory".to_owned()),
         }
     })
+    .map_err(|rejected| rejected.mistakes)
 }
 
 pub(super) fn good(text: &str) -> Ini {

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{bad, good};
-use crate::parse;
+use super::{bad, good, parse};
+use crate::oddities;
 
 /// Twenty mistakes; each line that has one says what its message is, after `##`.
 const TWENTY: &str = r####"
@@ -217,4 +217,46 @@ proptest! {
         let found: Vec<_> = found.into_iter().map(|mistake| (mistake.line, mistake.key)).collect();
         prop_assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn c1_all_that_is_wrong_with_a_list_is_told() {
+    let found = bad("[databases.shop]\nhosts = [\"a:0\", \"b\", \"c:x\", 7]");
+    let [mistake] = &found[..] else {
+        panic!("{found:#?}");
+    };
+    assert_eq!(
+        mistake.to_string(),
+        "2: databases.shop.hosts: \"0\" is no port: expected a number from 1 to 65535; \"x\" is no port: \
+         expected a number from 1 to 65535; expected a host (\"db:5432\", \"[::1]:5432\", \"/socket/dir:5432\"), \
+         found a number"
+    );
+    let found = bad("[databases.shop]\nhost = \"a b,c,d/e\"");
+    assert!(
+        found[0].message.contains("' '") && found[0].message.contains("'/'"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn what_is_hardly_meant_is_told() {
+    let odd = |text: &str| {
+        let odd = oddities(&good(text));
+        odd.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        odd(""),
+        ["databases: there are none: clients can reach the console and nothing else"]
+    );
+    assert_eq!(
+        odd(
+            "[pgweir]\nmin_pool_size = 30\n[databases.a]\nhosts = ['a']\npool_size = 5\nmin_pool_size = 6"
+        ),
+        [
+            "min_pool_size: 30 is more than the size of the pool, which keeps it at 20",
+            "databases.a.min_pool_size: 6 is more than the size of the pool, which keeps it at 5",
+        ]
+    );
+    let none = "[pgweir]\nmin_pool_size = 30\ndefault_pool_size = 0\n[databases.a]\nhosts = ['a']\nmin_pool_size = 2";
+    assert_eq!(odd(none), [""; 0]);
 }

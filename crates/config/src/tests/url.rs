@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::{AuthType, Config, Secret, SslMode, from_url};
 
 fn good(url: &str) -> Config {
-    from_url(url, &[]).unwrap_or_else(|mistake| panic!("{url}: {mistake}"))
+    from_url(url, &[]).unwrap_or_else(|mistakes| panic!("{url}: {mistakes:?}"))
 }
 
 #[test]
@@ -74,11 +74,12 @@ fn what_cannot_be_used_is_refused_without_repeating_it() {
         ("postgres://u:hunter2@a/d?sslkey=k", "server_tls_key_file"),
         ("postgres://u:hunter2@a/pgbouncer", "databases.pgbouncer"),
     ] {
-        let mistake = from_url(url, &[]).expect_err(url);
-        assert_eq!(mistake.key, key, "{url}: {mistake}");
+        let mistakes = from_url(url, &[]).expect_err(url);
+        assert_eq!(mistakes[0].key, key, "{url}: {mistakes:?}");
+        assert_eq!(mistakes.len(), 1, "{url}: {mistakes:?}");
         assert!(
-            !format!("{mistake} {mistake:?}").contains("hunter2"),
-            "{url}: {mistake}"
+            !format!("{} {mistakes:?}", mistakes[0]).contains("hunter2"),
+            "{url}: {mistakes:?}"
         );
     }
 }
@@ -114,10 +115,30 @@ fn settings_beside_a_url() {
         ("listen_port", "many", "a whole number"),
         ("listen_backlog", "0", "expected a number from 1"),
     ] {
-        let mistake = with(key, value).expect_err(key).to_string();
+        let mistake = with(key, value).expect_err(key)[0].to_string();
         assert!(
             mistake.starts_with(key) && mistake.contains(message),
             "{mistake}"
         );
     }
+}
+
+#[test]
+fn c1_all_that_is_wrong_with_a_url_is_told() {
+    let url = "postgres://u@a:x,b%zz/d?ssl_mode=require&sslmode=maybe&wrong=1";
+    let settings = [("listen_prot", "7000"), ("listen_port", "many")];
+    let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let mistakes = from_url(url, &settings).expect_err(url);
+    let keys: Vec<&str> = mistakes.iter().map(|it| it.key.as_str()).collect();
+    let expected = [
+        "host",
+        "ssl_mode",
+        "wrong",
+        "sslmode",
+        "port",
+        "host",
+        "listen_prot",
+        "listen_port",
+    ];
+    assert_eq!(keys, expected, "{mistakes:#?}");
 }

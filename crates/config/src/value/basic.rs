@@ -158,32 +158,26 @@ impl<T: Item> Value for Vec<T> {
         if text.trim().is_empty() {
             return Ok(Vec::new());
         }
-        text.split(',').map(item).collect()
+        all(text.split(',').map(item))
     }
 
     /// A comma too many is none of an item.
     fn from_ini(text: &str) -> Result<Self, String> {
         let items = text.split(',').map(str::trim);
-        items
-            .filter(|text| !text.is_empty())
-            .map(T::from_text)
-            .collect()
+        all(items.filter(|text| !text.is_empty()).map(T::from_text))
     }
 
     fn from_raw(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Self::from_text(text),
-            Raw::List(items) => items
-                .iter()
-                .map(|raw| match raw {
-                    Raw::Text(text) if text.contains(',') => Err(format!(
-                        "\"{}\" contains a comma: write the items of a list one by one",
-                        text.escape_debug()
-                    )),
-                    Raw::Text(text) => item(text),
-                    other => Err(unexpected::<T>(other)),
-                })
-                .collect(),
+            Raw::List(items) => all(items.iter().map(|raw| match raw {
+                Raw::Text(text) if text.contains(',') => Err(format!(
+                    "\"{}\" contains a comma: write the items of a list one by one",
+                    text.escape_debug()
+                )),
+                Raw::Text(text) => item(text),
+                other => Err(unexpected::<T>(other)),
+            })),
             other => Err(unexpected::<Self>(other)),
         }
     }
@@ -197,6 +191,21 @@ impl<T: Item> Value for Vec<T> {
         let items: Vec<String> = self.iter().filter_map(T::to_toml).collect();
         Some(format!("[{}]", items.join(", ")))
     }
+}
+
+/// All items, or all that is wrong with any of them.
+pub(crate) fn all<T>(items: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, String> {
+    let (mut good, mut wrong) = (Vec::new(), Vec::new());
+    for item in items {
+        match item {
+            Ok(item) => good.push(item),
+            Err(message) => wrong.push(message),
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(good);
+    }
+    Err(wrong.join("; "))
 }
 
 fn item<T: Item>(text: &str) -> Result<T, String> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pgweir_config::{Config, Ini, Mistake, Notation, Places};
+use pgweir_config::{Config, Mistake, Notation, Places, Rejected};
 
 use crate::written::Written;
 
@@ -17,7 +17,10 @@ pub enum Source {
 
 /// What was read, and where it stands.
 pub(super) struct Read {
+    /// Without what is wrong.
     pub(super) config: Config,
+    /// All that is wrong.
+    pub(super) mistakes: Vec<Mistake>,
     pub(super) warnings: Vec<Mistake>,
     origin: Origin,
 }
@@ -41,12 +44,16 @@ impl Read {
 
 impl Source {
     /// Reads and checks it.
+    ///
+    /// # Errors
+    /// If there is nothing to read, one line for each reason.
     pub(super) fn read(&self) -> Result<Read, Vec<String>> {
         match self {
             Self::Url(url, settings) => {
                 let config = pgweir_config::from_url(url, settings);
                 Ok(Read {
-                    config: config.map_err(|mistake| vec![self.say(&mistake)])?,
+                    config: config.map_err(|mistakes| self.say_all(&mistakes))?,
+                    mistakes: Vec::new(),
                     warnings: Vec::new(),
                     origin: Origin::Url,
                 })
@@ -54,8 +61,7 @@ impl Source {
             Self::File(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| vec![format!("{}: {error}", path.display())])?;
-                read_file(path, text)
-                    .map_err(|mistakes| mistakes.iter().map(|it| self.say(it)).collect())
+                Ok(read_file(path, text))
             }
         }
     }
@@ -66,7 +72,10 @@ impl Source {
     /// One line for each mistake.
     pub fn to_toml(&self) -> Result<(String, Vec<String>), Vec<String>> {
         let mut read = self.read()?;
-        let said = read.warnings.iter().map(|it| self.say(it)).collect();
+        if !read.mistakes.is_empty() {
+            return Err(self.say_all(&read.mistakes));
+        }
+        let said = self.say_all(&read.warnings);
         if let Self::File(path) = self {
             for warning in &mut read.warnings {
                 let file = || path.display().to_string();
@@ -90,8 +99,12 @@ impl Source {
         }
     }
 
-    /// One line about a mistake, with file and line.
-    pub(super) fn say(&self, mistake: &Mistake) -> String {
+    /// One line about each mistake, with file and line.
+    pub(super) fn say_all(&self, mistakes: &[Mistake]) -> Vec<String> {
+        mistakes.iter().map(|mistake| self.say(mistake)).collect()
+    }
+
+    fn say(&self, mistake: &Mistake) -> String {
         match (self, &mistake.file, mistake.line) {
             (Self::File(path), None, Some(_)) => format!("{}:{mistake}", path.display()),
             (Self::File(path), None, None) => format!("{}: {mistake}", path.display()),
@@ -100,23 +113,30 @@ impl Source {
     }
 }
 
-fn read_file(path: &Path, text: String) -> Result<Read, Vec<Mistake>> {
+fn read_file(path: &Path, text: String) -> Read {
     if !pgweir_config::is_ini(path, &text) {
-        return Ok(Read {
-            config: pgweir_config::parse(&text)?,
+        let (config, mistakes) = apart(pgweir_config::parse(&text));
+        return Read {
+            config,
+            mistakes,
             warnings: Vec::new(),
             origin: Origin::Toml(text),
-        });
+        };
     }
     let mut include = |path: &str| std::fs::read_to_string(path).map_err(|error| error.to_string());
-    let Ini {
-        config,
-        warnings,
-        places,
-    } = pgweir_config::from_ini(&text, &mut include)?;
-    Ok(Read {
-        config,
-        warnings,
-        origin: Origin::Ini(places),
-    })
+    let (ini, mistakes) = apart(pgweir_config::from_ini(&text, &mut include));
+    Read {
+        config: ini.config,
+        mistakes,
+        warnings: ini.warnings,
+        origin: Origin::Ini(ini.places),
+    }
+}
+
+/// What was understood, and what is wrong.
+fn apart<T>(read: Result<T, Rejected<T>>) -> (T, Vec<Mistake>) {
+    match read {
+        Ok(all) => (all, Vec::new()),
+        Err(rejected) => (*rejected.understood, rejected.mistakes),
+    }
 }

@@ -137,7 +137,7 @@ fn includes_end() {
         let file = wide.iter().find(|(name, _)| name == path);
         Ok(file.expect("it is there").1.clone())
     });
-    let mistakes = result.expect_err("too many");
+    let mistakes = result.expect_err("too many").mistakes;
     assert!(mistakes[0].message.starts_with("more than 1000 includes"));
     assert_eq!(read_files, 1000);
 }

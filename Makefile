@@ -11,7 +11,9 @@ all:
 	cargo build --release -p pgweir-proxy $(CARGO_FLAGS)
 
 # A throwaway PostgreSQL with a standby, pgweir in front, a short pgbench; until Ctrl-C.
-demo: prerequisites all
+demo:
+	scripts/prerequisites.sh --demo
+	$(MAKE) all
 	scripts/demo.sh
 
 # Everything, against real PostgreSQL.

@@ -49,7 +49,8 @@ clean_up() {
     rm -rf "$room"
 }
 trap clean_up EXIT
-trap 'exit 130' INT
+# Ctrl-C is how it is meant to end.
+trap 'exit 0' INT
 trap 'exit 143' TERM HUP
 
 # 6432 or the next one that is free; servers take what follows.

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what tests, demo and benches need and this machine lacks. Changes nothing where all is there.
+# Installs what is needed and this machine lacks: for the tests; with --demo for the demo alone; with --bench for the
+# comparison with PgBouncer too. Changes nothing where all is there.
 set -eu
 
 # A Debian package is wanted if the command (or file) it brings is missing.
@@ -19,16 +20,18 @@ has_server || want postgresql
 has psql || want postgresql-client
 has pgbench || want postgresql-contrib
 has cc || want build-essential
-[ -x /usr/sbin/slapd ] || want slapd
 has setpriv || want util-linux
 has python3 || want python3
-# Debian keeps what makes virtual environments apart from Python.
-python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
-has node || want nodejs
-has npm || want npm
-case "${1:-}" in
---bench) has pgbouncer || [ -x /usr/sbin/pgbouncer ] || want pgbouncer ;;
-esac
+if [ "${1:-}" != --demo ]; then
+    [ -x /usr/sbin/slapd ] || want slapd
+    # Debian keeps what makes virtual environments apart from Python.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
+    has node || want nodejs
+    has npm || want npm
+fi
+if [ "${1:-}" = --bench ]; then
+    has pgbouncer || [ -x /usr/sbin/pgbouncer ] || want pgbouncer
+fi
 
 [ -n "$wanted" ] || exit 0
 

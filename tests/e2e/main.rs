@@ -19,6 +19,7 @@ mod lifecycle;
 mod log;
 mod misbehaviour;
 mod pausing;
+mod peers;
 mod pools;
 mod protocol;
 mod replication;

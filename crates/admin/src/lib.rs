@@ -47,6 +47,7 @@ pub use crate::snapshot::connection::{Buffers, ConnectionRow, Replication, State
 pub use crate::snapshot::database::DatabaseRow;
 pub use crate::snapshot::lists::Lists;
 pub use crate::snapshot::mem::{Cache, Mem};
+pub use crate::snapshot::peer::{PeerPoolRow, PeerRow};
 pub use crate::snapshot::pool::PoolRow;
 pub use crate::snapshot::stats::{Counters, StatsRow};
 pub use crate::snapshot::user::UserRow;

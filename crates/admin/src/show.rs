@@ -66,9 +66,9 @@ pub enum Show {
     Sockets,
     /// SHOW ACTIVE_SOCKETS: those with something in their buffers.
     ActiveSockets,
-    /// SHOW PEERS: always empty, there is no peering.
+    /// SHOW PEERS: processes that cancel requests are passed on to.
     Peers,
-    /// SHOW PEER_POOLS: always empty, there is no peering.
+    /// SHOW PEER_POOLS: cancel requests that are being passed on.
     PeerPools,
     /// SHOW DNS_HOSTS: always empty, names are looked up for each connection.
     DnsHosts,

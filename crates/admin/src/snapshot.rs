@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod database;
 pub(crate) mod lists;
 pub(crate) mod mem;
+pub(crate) mod peer;
 pub(crate) mod pool;
 pub(crate) mod stats;
 pub(crate) mod user;
@@ -14,6 +15,7 @@ use connection::ConnectionRow;
 use database::DatabaseRow;
 use lists::Lists;
 use mem::Mem;
+use peer::{PeerPoolRow, PeerRow};
 use pool::PoolRow;
 use stats::{Counters, StatsRow};
 use user::UserRow;
@@ -35,6 +37,10 @@ pub struct Snapshot {
     pub databases: Vec<DatabaseRow>,
     /// For SHOW USERS.
     pub users: Vec<UserRow>,
+    /// For SHOW PEERS, in the order of their numbers.
+    pub peers: Vec<PeerRow>,
+    /// For SHOW PEER_POOLS, in the order of their numbers.
+    pub peer_pools: Vec<PeerPoolRow>,
     /// For SHOW LISTS.
     pub lists: Lists,
     /// For the SHOWs of statistics, one for each database.
@@ -67,6 +73,8 @@ pub struct Needs {
     pub databases: bool,
     /// `users`.
     pub users: bool,
+    /// `peers` and `peer_pools`.
+    pub peers: bool,
     /// `lists`.
     pub lists: bool,
     /// `stats` and `averages`.
@@ -89,6 +97,7 @@ impl Needs {
         servers: false,
         databases: false,
         users: false,
+        peers: false,
         lists: false,
         stats: false,
         config: false,

@@ -3,6 +3,7 @@
 use crate::database::Database;
 use crate::mistake::Mistake;
 use crate::model::Config;
+use crate::peer;
 use crate::place::Place;
 use crate::settings::Settings;
 use crate::value::tls::SslMode;
@@ -68,6 +69,26 @@ pub(crate) fn check(config: &Config) -> Vec<Wrong> {
                 message,
             });
         }
+    }
+    if config.settings.peer_id > peer::ID_MAX {
+        let message = format!("expected a number from 0 to {}", peer::ID_MAX);
+        wrong.push(Wrong {
+            place: Place::Settings,
+            keys: &["peer_id"],
+            message,
+        });
+    }
+    for (id, peer) in &config.peers {
+        let message = match peer.address() {
+            Ok(_) => continue,
+            Err(_) if peer.host.is_empty() => "is missing".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        wrong.push(Wrong {
+            place: Place::Peer(id.to_string()),
+            keys: &["host", "port"],
+            message,
+        });
     }
     wrong
 }

@@ -27,12 +27,18 @@ pub struct Difference {
     pub users_removed: Vec<String>,
     /// Users that both have, in different ways.
     pub users_changed: Vec<Changed>,
+    /// Peers that only the new one has.
+    pub peers_added: Vec<String>,
+    /// Peers that only the old one had.
+    pub peers_removed: Vec<String>,
+    /// Peers that both have, in different ways.
+    pub peers_changed: Vec<Changed>,
 }
 
 /// A section that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
-    /// Name of the database or user.
+    /// Name of the database, user or peer.
     pub name: String,
     /// The keys whose values differ.
     pub keys: Vec<&'static str>,
@@ -57,6 +63,7 @@ pub fn difference(old: &Config, new: &Config) -> Difference {
         .partition(|key| key.applies == Applies::Restart);
     let databases = sections(&old.databases, &new.databases);
     let users = sections(&old.users, &new.users);
+    let peers = sections(&old.peers, &new.peers);
     Difference {
         reconnect: live.iter().any(|key| key.applies == Applies::Reconnect),
         settings: live.iter().map(|key| key.name).collect(),
@@ -67,6 +74,9 @@ pub fn difference(old: &Config, new: &Config) -> Difference {
         users_added: users.added,
         users_removed: users.removed,
         users_changed: users.changed,
+        peers_added: peers.added,
+        peers_removed: peers.removed,
+        peers_changed: peers.changed,
     }
 }
 
@@ -76,18 +86,18 @@ struct Sections {
     changed: Vec<Changed>,
 }
 
-fn sections<T: Table>(old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Sections {
-    let only = |these: &BTreeMap<String, T>, those: &BTreeMap<String, T>| {
+fn sections<K: Ord + ToString, T: Table>(old: &BTreeMap<K, T>, new: &BTreeMap<K, T>) -> Sections {
+    let only = |these: &BTreeMap<K, T>, those: &BTreeMap<K, T>| {
         these
             .keys()
             .filter(|name| !those.contains_key(*name))
-            .cloned()
+            .map(ToString::to_string)
             .collect()
     };
-    let change = |(name, before): (&String, &T)| {
+    let change = |(name, before): (&K, &T)| {
         let keys: Vec<&Key<T>> = before.differing(new.get(name)?).collect();
         (!keys.is_empty()).then(|| Changed {
-            name: name.clone(),
+            name: name.to_string(),
             keys: keys.iter().map(|key| key.name).collect(),
             reconnect: keys.iter().any(|key| key.applies == Applies::Reconnect),
         })

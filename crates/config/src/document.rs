@@ -7,6 +7,7 @@ use crate::database::Database;
 use crate::host::{Host, PORT};
 use crate::mistake::Mistake;
 use crate::model::Config;
+use crate::peer::{self, Peer};
 use crate::place::{Place, unknown_key};
 use crate::settings::Settings;
 use crate::table::Table;
@@ -42,6 +43,7 @@ impl Document {
             settings: std::mem::take(&mut self.defaults),
             databases: BTreeMap::new(),
             users: BTreeMap::new(),
+            peers: BTreeMap::new(),
         };
         for section in &mut self.sections {
             match section.place.clone() {
@@ -56,6 +58,17 @@ impl Document {
                     let mut user = User::default();
                     section.assign(&mut user, &mut mistakes);
                     config.users.insert(name, user);
+                }
+                Place::Peer(name) => {
+                    let mut peer = Peer::default();
+                    section.assign(&mut peer, &mut mistakes);
+                    match peer::id(&name) {
+                        Ok(id) => drop(config.peers.insert(id, peer)),
+                        Err(message) => {
+                            let mistake = Mistake::new(section.place.path(""), message);
+                            mistakes.push(mistake.on_line(section.line));
+                        }
+                    }
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Text of a configuration in, one checked model out; and what changed between two of them.
 //!
 //! A format (TOML, PgBouncer's ini) is read into a plain list of sections, keys and
-//! values. The tables in [`Settings`], [`Database`] and [`User`] say what each key is, and turn
+//! values. The tables in [`Settings`], [`Database`], [`User`] and [`Peer`] say what each key is, and turn
 //! those lists into the model; the same tables answer `SHOW CONFIG` and `SET`, and write
 //! `config/reference.toml`. No file is opened here: the caller reads, and puts its file's name in
 //! front of each [`Mistake`] that does not name one.
@@ -21,6 +21,7 @@ mod host;
 mod ini;
 mod mistake;
 mod model;
+mod peer;
 mod place;
 mod secret;
 mod set;
@@ -44,6 +45,7 @@ pub use crate::host::{BadHost, Host};
 pub use crate::ini::{Ini, Places, from_ini, is_ini};
 pub use crate::mistake::{Mistake, Rejected};
 pub use crate::model::{AuthQuery, Config};
+pub use crate::peer::Peer;
 pub use crate::secret::{Hidden, Secret};
 pub use crate::settings::Settings;
 pub use crate::show::{Notation, ShownSetting, without_effect};

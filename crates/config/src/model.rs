@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::database::{ANY, Database, DatabaseRef};
 use crate::host::{Host, PORT};
+use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::table::{Applies, Table};
 use crate::user::User;
@@ -20,6 +21,9 @@ pub struct Config {
     pub databases: BTreeMap<String, Database>,
     /// What holds for single users.
     pub users: BTreeMap<String, User>,
+    /// Processes that pass cancel requests on to each other, by `peer_id`. This one may be among
+    /// them.
+    pub peers: BTreeMap<u16, Peer>,
 }
 
 /// Where the secret of a user is asked for whom no file has one.

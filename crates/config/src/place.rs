@@ -1,6 +1,7 @@
 //! Where in a configuration a key stands.
 
 use crate::database::Database;
+use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::suggest::did_you_mean;
 use crate::table::Table;
@@ -12,6 +13,7 @@ pub(crate) enum Place {
     Settings,
     Database(String),
     User(String),
+    Peer(String),
 }
 
 impl Place {
@@ -21,6 +23,7 @@ impl Place {
             Place::Settings => return key.to_owned(),
             Place::Database(name) => format!("databases.{}", quoted(name)),
             Place::User(name) => format!("users.{}", quoted(name)),
+            Place::Peer(name) => format!("peers.{}", quoted(name)),
         };
         if key.is_empty() {
             section
@@ -46,6 +49,7 @@ pub(crate) fn unknown_key<T: Table>(place: &Place, key: &str) -> String {
         Place::Settings => "pgweir",
         Place::Database(_) => "databases.NAME",
         Place::User(_) => "users.NAME",
+        Place::Peer(_) => "peers.ID",
     };
     let elsewhere = [
         ("pgweir", Settings::key(key).is_some()),
@@ -54,6 +58,7 @@ pub(crate) fn unknown_key<T: Table>(place: &Place, key: &str) -> String {
             Database::key(key).is_some() || matches!(key, "host" | "port"),
         ),
         ("users.NAME", User::key(key).is_some()),
+        ("peers.ID", Peer::key(key).is_some()),
     ];
     let homes: Vec<String> = elsewhere
         .iter()
@@ -61,7 +66,10 @@ pub(crate) fn unknown_key<T: Table>(place: &Place, key: &str) -> String {
         .map(|(section, _)| format!("[{section}]"))
         .collect();
     if !homes.is_empty() {
-        return format!("is not a key of [{here}], but of {}", homes.join(" and "));
+        let (last, others) = homes.split_last().expect("there is one");
+        let between = if others.is_empty() { "" } else { " and " };
+        let others = others.join(", ");
+        return format!("is not a key of [{here}], but of {others}{between}{last}");
     }
     let names = T::KEYS.iter().map(|key| key.name);
     format!("is not a key of [{here}]{}", did_you_mean(key, names))

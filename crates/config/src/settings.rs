@@ -33,6 +33,9 @@ table! {
         /// Whether other processes may listen on the same TCP ports, if they say so too; the kernel shares
         /// new connections out between them. `pgweir -R` needs it.
         so_reuseport: bool = "false" => Restart;
+        /// Which of the processes in `[peers]` this one is. They pass cancel requests on to the one whose
+        /// client it is, wherever a load balancer or the kernel has sent them. 0: it is none.
+        peer_id: u16 = "0" => AtOnce;
         /// How long the kernel keeps a new connection to itself until its client says something, in
         /// seconds. 0: not at all.
         tcp_defer_accept: u32 = "0", ini "1" => AtOnce;

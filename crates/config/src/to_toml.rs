@@ -9,6 +9,7 @@ use crate::database::Database;
 use crate::host::{Host, PORT};
 use crate::mistake::Mistake;
 use crate::model::Config;
+use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::user::User;
@@ -67,6 +68,10 @@ pub fn to_toml(config: &Config, remarks: &[Mistake]) -> String {
     for (name, user) in &config.users {
         file.head(&format!("users.{}", name.to_toml_key()));
         file.keys(user, &User::default(), |_| None);
+    }
+    for (id, peer) in &config.peers {
+        file.head(&format!("peers.{id}"));
+        file.keys(peer, &Peer::default(), |_| None);
     }
     file.0
 }

@@ -16,7 +16,7 @@ use crate::table::Table;
 use crate::value::Raw;
 
 /// Sections a file may have.
-const SECTIONS: [&str; 3] = ["pgweir", "databases", "users"];
+const SECTIONS: [&str; 4] = ["pgweir", "databases", "users", "peers"];
 
 /// Reads a configuration in TOML.
 ///
@@ -102,7 +102,8 @@ impl Reader<'_> {
                 }
                 ("databases", DeValue::Table(named)) => self.named(named, Place::Database),
                 ("users", DeValue::Table(named)) => self.named(named, Place::User),
-                ("pgweir" | "databases" | "users", _) => {
+                ("peers", DeValue::Table(named)) => self.named(named, Place::Peer),
+                ("pgweir" | "databases" | "users" | "peers", _) => {
                     let message = format!("expected a section: [{name}]");
                     self.wrong(self.lines.at(key), name.to_owned(), message);
                 }
@@ -122,7 +123,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The sections below `[databases]` or `[users]`.
+    /// The sections below `[databases]`, `[users]` or `[peers]`.
     fn named(&mut self, named: &DeTable<'_>, place: fn(String) -> Place) {
         for (key, value) in named {
             let place = place(key.get_ref().to_string());
@@ -156,7 +157,7 @@ impl Reader<'_> {
     }
 }
 
-const SECTIONS_READ: &str = "[pgweir], [databases.NAME] and [users.NAME]";
+const SECTIONS_READ: &str = "[pgweir], [databases.NAME], [users.NAME] and [peers.ID]";
 
 fn raw(value: &DeValue<'_>) -> Raw {
     match value {

@@ -82,8 +82,8 @@ pub struct ClientShared {
     pub request_time: Cell<Instant>,
     /// The server connection that it holds.
     pub link: RefCell<Option<Rc<ServerShared>>>,
-    /// Length of the secret in its cancel key, in bytes.
-    pub key_len: Cell<u8>,
+    /// How its cancel key was made.
+    pub key: Cell<Made>,
     /// Its prepared statements.
     pub prepared: Cell<u32>,
     /// Place in the queue.
@@ -103,6 +103,15 @@ pub struct ClientShared {
     pub kill: Cell<Option<Kill>>,
     /// Its task.
     waker: RefCell<Option<Waker>>,
+}
+
+/// How a client's cancel key was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Made {
+    /// Length of its secret, in bytes. 0: there is none yet.
+    pub len: u8,
+    /// The `peer_id` in it. 0: it has none.
+    pub peer: u16,
 }
 
 /// What the login settled.
@@ -139,7 +148,7 @@ impl ClientShared {
             transaction_since: Cell::new(None),
             request_time: Cell::new(now),
             link: RefCell::new(None),
-            key_len: Cell::new(0),
+            key: Cell::default(),
             prepared: Cell::new(0),
             ticket: Cell::new(None),
             grant: RefCell::new(None),

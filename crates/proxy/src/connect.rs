@@ -19,7 +19,7 @@ use pgweir_session::Server;
 use pgweir_wire::backend::Fields;
 use pgweir_wire::{encode, startup};
 
-use self::dial::{ask_for_tls, dial, encrypt_with};
+use self::dial::{dial, encrypt_as};
 use self::login::{Reader, Welcome, authenticate, welcome};
 use crate::ask::ask;
 use crate::limits::or_for_ever;
@@ -355,19 +355,10 @@ async fn try_log_in(
     sslmode: SslMode,
     version: u32,
 ) -> Result<(Stream, Option<SocketAddr>, Welcome), Error> {
-    let mut stream = dial(worker, host, None).await?;
+    let stream = dial(worker, host, None).await?;
     let peer = stream.peer_addr();
-    let mut binding = None;
-    if matches!(host, Host::Tcp { .. }) && sslmode != SslMode::Disable {
-        let offered = ask_for_tls(&mut stream).await?;
-        if offered {
-            let (encrypted, certificate) = encrypt_with(worker, stream, host, sslmode).await?;
-            stream = encrypted;
-            binding = certificate.as_deref().and_then(ChannelBinding::end_point);
-        } else if sslmode != SslMode::Prefer {
-            return Err(Error::NoTls);
-        }
-    }
+    let (mut stream, certificate) = encrypt_as(worker, stream, host, sslmode).await?;
+    let binding = certificate.as_deref().and_then(ChannelBinding::end_point);
     let mut parameters: Vec<(&[u8], &[u8])> = vec![
         (b"user", target.user.as_bytes()),
         (b"database", target.dbname.as_bytes()),

@@ -58,7 +58,7 @@ fn open(worker: &Rc<Worker>, mail: Mail) {
             why,
         } => worker.refuse(client, ticket, why),
         Mail::Close { conn, reason } => worker.close_idle(conn, reason),
-        Mail::Cancel { place, key, done } => cancel::pass_on(worker, place, &key, done),
+        Mail::Cancel { pid, key, done } => cancel::pass_on(worker, pid, &key, done),
         Mail::View(reply) => drop(reply.send(view::of_worker(worker))),
         Mail::Kill { whom, why, reply } => drop(reply.send(worker.kill(&whom, why))),
         Mail::Reconnect(database) => worker.reconnect(database.as_deref()),

@@ -33,6 +33,7 @@ pub mod login;
 pub mod lookup;
 pub mod mail;
 pub mod passthrough;
+pub mod peers;
 pub mod pidfile;
 pub mod place;
 pub mod reading;

@@ -356,7 +356,8 @@ async fn startup(
         };
         match read {
             Packet::Cancel(cancel) => {
-                cancel::handle(worker, cancel.pid, cancel.key).await;
+                let what = cancel::handle(worker, cancel.pid, cancel.key).await;
+                report::client_closed(&worker.shared, client, what);
                 return Err(Failure::Silent("cancel request"));
             }
             Packet::SslRequest | Packet::GssEncRequest => {

@@ -8,7 +8,7 @@ use pgweir_pool::{ClientId, ConnId, Lease, Permit, Refusal, Ticket};
 use tokio::sync::oneshot;
 
 use crate::admission::Newcomer;
-use crate::place::{Peer, Place};
+use crate::place::Peer;
 use crate::server::Parcel;
 use crate::stream::Socket;
 
@@ -66,13 +66,13 @@ pub enum Mail {
         /// Why.
         reason: &'static str,
     },
-    /// Somebody asks to cancel the query of a client here.
+    /// Somebody asks to cancel the query of a client that may be here.
     Cancel {
-        /// Which client.
-        place: Place,
-        /// The cancel key of the request.
+        /// The process id in its key, which says which client.
+        pid: u32,
+        /// The rest of its key.
         key: Vec<u8>,
-        /// Dropped when the request has been passed on, or ignored.
+        /// Told when the request has been passed on; dropped if no client here has the key.
         done: oneshot::Sender<()>,
     },
     /// For the console: what there is on this worker.

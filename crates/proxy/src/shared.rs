@@ -19,6 +19,7 @@ use crate::admission::{Admissions, Newcomers};
 use crate::files::Files;
 use crate::limits;
 use crate::mail::{Mail, Order};
+use crate::peers::Peers;
 use crate::rules::Rules;
 use crate::stats::{DatabaseStats, Stats, Totals};
 use crate::suspension::Suspension;
@@ -74,6 +75,8 @@ pub struct Shared {
     pub stats: Mutex<std::collections::BTreeMap<Arc<str>, DatabaseStats>>,
     /// The same for all databases together; its `workers` are empty.
     pub overall: Mutex<DatabaseStats>,
+    /// Cancel requests on their way to other processes.
+    pub peers: Peers,
     /// When the averages were last taken.
     pub averaged: Mutex<Instant>,
     /// The clients that are there.
@@ -130,6 +133,7 @@ impl Shared {
             hosts: Mutex::default(),
             stats: Mutex::default(),
             overall: Mutex::default(),
+            peers: Peers::default(),
             averaged: Mutex::new(Instant::now()),
             suspension: Suspension::default(),
             newcomers: Newcomers::default(),

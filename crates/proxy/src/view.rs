@@ -17,6 +17,7 @@ use pgweir_pool::WorkerId;
 use tokio::sync::oneshot;
 
 use crate::mail::Mail;
+use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::stats::Totals;
 
@@ -38,6 +39,11 @@ pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {
     }
     if needs.users || needs.lists || needs.mem {
         snapshot.users = users(shared);
+    }
+    if needs.peers || needs.lists || needs.mem {
+        let config = shared.config.load();
+        snapshot.peers = Peers::rows(&config);
+        snapshot.peer_pools = shared.peers.pool_rows(&config);
     }
     if needs.lists || needs.mem {
         snapshot.lists = lists(&snapshot);
@@ -290,6 +296,8 @@ fn lists(snapshot: &Snapshot) -> Lists {
         databases: snapshot.databases.len() as u64,
         users: snapshot.users.len() as u64,
         pools: snapshot.pools.len() as u64,
+        peers: snapshot.peers.len() as u64,
+        peer_pools: snapshot.peer_pools.len() as u64,
         used_clients: snapshot.clients.len() as u64 - login,
         login_clients: login,
         used_servers: snapshot.servers.len() as u64 + opening,
@@ -313,6 +321,14 @@ fn mem(snapshot: &Snapshot) -> Mem {
         user_cache: cache(
             size_of::<pgweir_config::User>(),
             snapshot.users.len() as u64,
+        ),
+        peer_cache: cache(
+            size_of::<pgweir_config::Peer>(),
+            snapshot.peers.len() as u64,
+        ),
+        peer_pool_cache: cache(
+            size_of::<crate::peers::Pool>(),
+            snapshot.peer_pools.len() as u64,
         ),
         pool_cache: cache(
             size_of::<pgweir_pool::Limits>(),

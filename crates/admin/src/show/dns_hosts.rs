@@ -1,8 +1,10 @@
 //! SHOW DNS_HOSTS: always empty, names are looked up for each connection and not kept.
 
-use super::peers::Never;
 use crate::column::{Table, int8, text};
 use crate::snapshot::Needs;
+
+/// A row that cannot be.
+pub(crate) enum Never {}
 
 pub(crate) static SHOW: Table<Never> = Table {
     columns: &[&[

@@ -1,6 +1,6 @@
 //! SHOW DNS_ZONES: always empty, names are looked up for each connection and not kept.
 
-use super::peers::Never;
+use super::dns_hosts::Never;
 use crate::column::{Table, int4, int8, text};
 use crate::snapshot::Needs;
 

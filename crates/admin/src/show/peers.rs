@@ -1,18 +1,19 @@
-//! SHOW PEERS: always empty, there is no peering. Exporters ask for it all the same.
+//! SHOW PEERS: processes that cancel requests are passed on to.
 
 use crate::column::{Table, int4, text};
 use crate::snapshot::Needs;
+use crate::snapshot::peer::PeerRow;
 
-/// A row that cannot be.
-pub(crate) enum Never {}
-
-pub(crate) static SHOW: Table<Never> = Table {
+pub(crate) static SHOW: Table<PeerRow> = Table {
     columns: &[&[
-        int4("peer_id", |row| match *row {}),
-        text("host", |row| match *row {}),
-        int4("port", |row| match *row {}),
-        int4("pool_size", |row| match *row {}),
+        int4("peer_id", |row| row.peer_id),
+        text("host", |row| &row.host),
+        int4("port", |row| row.port),
+        int4("pool_size", |row| row.pool_size),
     ]],
-    each: |_, _| (),
-    needs: Needs::NOTHING,
+    each: |snapshot, show| snapshot.peers.iter().for_each(show),
+    needs: Needs {
+        peers: true,
+        ..Needs::NOTHING
+    },
 };

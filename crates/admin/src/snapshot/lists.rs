@@ -7,11 +7,11 @@ pub struct Lists {
     pub databases: u64,
     /// Users that are known.
     pub users: u64,
-    /// Always 0: there is no peering.
+    /// Other processes, to which cancel requests are passed on.
     pub peers: u64,
     /// Pools, the console's included.
     pub pools: u64,
-    /// Always 0: there is no peering.
+    /// Those of them that requests were passed on to.
     pub peer_pools: u64,
     /// Places for clients kept in memory and free.
     pub free_clients: u64,

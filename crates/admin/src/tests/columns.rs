@@ -188,6 +188,10 @@ fn d3_needs_name_all_that_is_looked_at() {
             part.databases = full.databases
         });
         take(needs.users, |part, full| part.users = full.users);
+        take(needs.peers, |part, full| {
+            part.peers = full.peers;
+            part.peer_pools = full.peer_pools;
+        });
         take(needs.lists, |part, full| part.lists = full.lists);
         take(needs.stats, |part, full| {
             part.stats = full.stats;

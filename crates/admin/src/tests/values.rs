@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{data_row, described, messages, text_rows};
 use crate::{
     Buffers, Cache, Command, ConfigRow, ConnectionRow, Counters, DatabaseRow, Fake, Format,
-    Formats, Lists, Mem, PoolRow, Replication, Show, Snapshot, State, StatsRow, UserRow, answer,
-    describe, rows,
+    Formats, Lists, Mem, PeerPoolRow, PeerRow, PoolRow, Replication, Show, Snapshot, State,
+    StatsRow, UserRow, answer, describe, rows,
 };
 
 fn some(text: &str) -> Option<String> {
@@ -140,6 +140,27 @@ pub(super) fn snapshot() -> Snapshot {
             key: "k".into(),
             changeable: true,
             ..ConfigRow::default()
+        }],
+        peers: vec![
+            PeerRow {
+                peer_id: 1,
+                host: "a".to_owned(),
+                port: 6432,
+                pool_size: 20,
+            },
+            PeerRow {
+                peer_id: 2,
+                host: "/run".to_owned(),
+                port: 6433,
+                pool_size: 0,
+            },
+        ],
+        peer_pools: vec![PeerPoolRow {
+            peer_id: 2,
+            cl_active_cancel_req: 1,
+            cl_waiting_cancel_req: 2,
+            sv_active_cancel: 3,
+            sv_login: 4,
         }],
         is_paused: true,
         is_suspended: true,
@@ -338,13 +359,9 @@ fn rows_that_are_always_the_same() {
     check(Show::State, &["active,no", "paused,yes", "suspended,yes"]);
     check(Show::Version, &["PgBouncer 1.25.2,0.1.0"]);
     check(Show::Config, &["k,NULL,NULL,yes"]);
-    for show in [
-        Show::Peers,
-        Show::PeerPools,
-        Show::DnsHosts,
-        Show::DnsZones,
-        Show::Help,
-    ] {
+    check(Show::Peers, &["1,a,6432,20", "2,/run,6433,0"]);
+    check(Show::PeerPools, &["2,1,2,3,4"]);
+    for show in [Show::DnsHosts, Show::DnsZones, Show::Help] {
         check(show, &[]);
     }
     check(Show::Fake(Fake::ClientEncoding), &["UTF-8"]);

@@ -6,6 +6,7 @@ use super::source::{Assignment, Section as Kind, Source};
 use crate::database::Database;
 use crate::document::{Document, Entry, Section};
 use crate::mistake::Mistake;
+use crate::peer::Peer;
 use crate::place::Place;
 use crate::settings::Settings;
 use crate::suggest::did_you_mean;
@@ -50,11 +51,7 @@ impl Meaning {
                 Kind::Main => {}
                 Kind::Databases => meaning.database(assignment, &socket),
                 Kind::Users => meaning.user(assignment),
-                Kind::Peers => {
-                    let key = format!("peers.{}", assignment.key.escape_debug());
-                    let message = format!("is not supported yet: {}", options::PEERS);
-                    meaning.wrong(assignment, key, message);
-                }
+                Kind::Peers => meaning.peer(assignment),
             }
         }
         meaning
@@ -130,6 +127,13 @@ impl Meaning {
         let place = Place::User(assignment.key.clone());
         if let Some(pairs) = self.pairs(assignment, &place, "user settings") {
             self.connect::<User>(assignment, place, pairs, options::USER);
+        }
+    }
+
+    fn peer(&mut self, assignment: &Assignment) {
+        let place = Place::Peer(assignment.key.clone());
+        if let Some(pairs) = self.pairs(assignment, &place, "connection string") {
+            self.connect::<Peer>(assignment, place, pairs, &[]);
         }
     }
 
@@ -243,6 +247,7 @@ fn not_yet(option: &NotYet) -> String {
 fn unrecognized<T: Table>(place: &Place, key: &str, not_yet_here: &[NotYet]) -> String {
     let (kind, ours): (_, &[&str]) = match place {
         Place::User(_) => ("user", &[]),
+        Place::Peer(_) => ("connection", &[]),
         _ => ("connection", &["host", "port", "reserve_pool"]),
     };
     let names = T::KEYS.iter().map(|key| key.name);

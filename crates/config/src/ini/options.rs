@@ -58,11 +58,6 @@ const NO_DNS_CACHE: &str = "a name is resolved whenever a connection is opened";
 
 /// Of `[pgbouncer]`.
 pub(crate) const SETTINGS: &[NotYet] = &[
-    not_yet(
-        "peer_id",
-        "processes do not pass cancel requests on to each other",
-        &["0"],
-    ),
     not_yet("dns_max_ttl", NO_DNS_CACHE, &["0"]),
     not_yet("dns_nxdomain_ttl", NO_DNS_CACHE, &["0"]),
     not_yet("dns_zone_check_period", NO_DNS_CACHE, &["0"]),
@@ -78,9 +73,6 @@ pub(crate) const DATABASE: &[NotYet] = &[];
 
 /// Of connection strings in `[users]`.
 pub(crate) const USER: &[NotYet] = &[];
-
-/// Why there are no `[peers]`.
-pub(crate) const PEERS: &str = "processes do not pass cancel requests on to each other";
 
 /// Values that a key of pgweir does not have yet.
 pub(crate) const VALUES: &[(&str, &str, &str)] = &[(

@@ -6,6 +6,7 @@ use proptest::sample::{Index, select};
 use super::good;
 use super::parse;
 use crate::database::Database;
+use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::table::{Key, Table};
 use crate::user::User;
@@ -44,6 +45,8 @@ const VALUES: [&str; 28] = [
     "",
 ];
 
+const PEERS: [&str; 3] = ["1", "2", "16383"];
+
 const NAMES: [&str; 6] = ["shop", "*", "my app", "it's", "a.b", "say \"é\""];
 
 /// A key of a table, and a value for it.
@@ -69,18 +72,22 @@ struct Choices {
     settings: Vec<Choice>,
     databases: Vec<(&'static str, Vec<Choice>)>,
     users: Vec<(&'static str, Vec<Choice>)>,
+    peers: Vec<(&'static str, Vec<Choice>)>,
 }
 
 fn choices() -> impl Strategy<Value = Choices> {
     let choice =
         || (any::<Index>(), select(&VALUES[..])).prop_map(|(key, value)| Choice(key, value));
     let some = move || prop::collection::vec(choice(), 0..60);
-    let named = move || prop::collection::vec((select(&NAMES[..]), some()), 0..4);
-    (prop::collection::vec(choice(), 0..250), named(), named()).prop_map(
-        |(settings, databases, users)| Choices {
+    let named =
+        move |names: &'static [&'static str]| prop::collection::vec((select(names), some()), 0..4);
+    let settings = prop::collection::vec(choice(), 0..250);
+    (settings, named(&NAMES), named(&NAMES), named(&PEERS)).prop_map(
+        |(settings, databases, users, peers)| Choices {
             settings,
             databases,
             users,
+            peers,
         },
     )
 }
@@ -124,6 +131,8 @@ fn ini_of(choices: &Choices) -> String {
     text += &strings::<Database>(&choices.databases);
     text += "[users]\n";
     text += &strings::<User>(&choices.users);
+    text += "[peers]\n";
+    text += &strings::<Peer>(&choices.peers);
     text
 }
 
@@ -183,6 +192,14 @@ fn toml_of(choices: &Choices) -> String {
             text += &section::<User>(choices, |it| !it.inherits::<User>());
         }
     }
+    seen.clear();
+    for (id, choices) in &choices.peers {
+        if !seen.contains(id) {
+            seen.push(*id);
+            text += &format!("[peers.{id}]\n");
+            text += &section::<Peer>(choices, |it| !it.inherits::<Peer>());
+        }
+    }
     text
 }
 
@@ -221,6 +238,10 @@ fn written_as_ini(config: &Config) -> String {
             quoted(name),
             pairs(user, user.password.as_ref())
         );
+    }
+    text += "[peers]\n";
+    for (id, peer) in &config.peers {
+        text += &format!("{id} ={}\n", pairs(peer, None));
     }
     text
 }

@@ -27,6 +27,10 @@ password = 'one'
 [users.gone]
 [users.same]
 pool_size = 1
+[peers.1]
+host = 'a'
+[peers.2]
+host = 'b'
 ";
 
 const NEW: &str = "
@@ -49,6 +53,10 @@ password = 'two'
 [users.added]
 [users.same]
 pool_size = 1
+[peers.2]
+host = 'c'
+[peers.3]
+host = 'd'
 ";
 
 #[test]
@@ -70,6 +78,13 @@ fn c3_what_changed_is_named_and_nothing_else() {
         users_changed: vec![Changed {
             name: "ann".to_owned(),
             keys: vec!["password"],
+            reconnect: false,
+        }],
+        peers_added: names(&["3"]),
+        peers_removed: names(&["1"]),
+        peers_changed: vec![Changed {
+            name: "2".to_owned(),
+            keys: vec!["host"],
             reconnect: false,
         }],
     };

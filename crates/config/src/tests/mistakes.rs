@@ -15,7 +15,7 @@ listen_addr = ["127.0.0.1", 5] ## listen_addr: expected text, found a number
 unix_socket_dir = "tmp"        ## unix_socket_dir: expected an absolute path, "@name" or ""
 unix_socket_mode = "0999"      ## unix_socket_mode: expected permission bits in octal, as text ("0777"), found "0999"
 pool_mode = "transction"       ## pool_mode: expected one of session, transaction, statement, found "transction" (did you mean "transaction"?)
-pool_size = 20                 ## pool_size: is not a key of [pgweir], but of [databases.NAME] and [users.NAME]
+pool_size = 20                 ## pool_size: is not a key of [pgweir], but of [databases.NAME], [users.NAME] and [peers.ID]
 default_pool_size = "many"     ## default_pool_size: expected a whole number from 0 to 4294967295, found "many"
 server_lifetime = "5 fortnights" ## server_lifetime: expected a duration ("500ms", "30s", "5min", "1h", or a number of seconds), found "5 fortnights"
 pkt_buf = "64 kilo"            ## pkt_buf: expected a size ("64kB", "1MB", or a number of bytes), found "64 kilo"
@@ -52,7 +52,7 @@ fn c1_one_mistake_each() {
     };
     check(
         "[database.a]",
-        "1: database: is not a section (did you mean \"databases\"?): they are [pgweir], [databases.NAME] and [users.NAME]",
+        "1: database: is not a section (did you mean \"databases\"?): they are [pgweir], [databases.NAME], [users.NAME] and [peers.ID]",
     );
     check("pgweir = 1", "1: pgweir: expected a section: [pgweir]");
     check(

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use super::{files::DIR, good};
 use crate::database::Database;
+use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::table::{Applies, Key, Table};
 use crate::user::User;
@@ -33,6 +34,11 @@ const USERS: &str = r#"
 # connections, the rest for the user who logs in.
 "#;
 
+const PEERS: &str = r#"
+# One section for each process that cancel requests are passed on to, by its peer_id. The same
+# sections may stand in the files of all of them: its own is not used.
+"#;
+
 fn reference() -> String {
     let mut text = HEAD.to_owned();
     section::<Settings>(&mut text, "\n[pgweir]\n");
@@ -40,6 +46,8 @@ fn reference() -> String {
     section::<Database>(&mut text, "[databases.shop]\n");
     text += USERS;
     section::<User>(&mut text, "[users.shop_app]\n");
+    text += PEERS;
+    section::<Peer>(&mut text, "[peers.1]\n");
     text
 }
 
@@ -56,7 +64,8 @@ fn section<T: Table>(text: &mut String, head: &str) {
         let (hash, value) = match (key.default, key.example) {
             (Some(default), _) => ("", toml_of(key, default)),
             (None, example) => (
-                "#",
+                // What must be said is no comment.
+                if key.name == "host" { "" } else { "#" },
                 example
                     .expect("an example where there is no default")
                     .to_owned(),
@@ -112,7 +121,7 @@ fn reference_toml_is_what_the_tables_say() {
 fn reference_toml_changes_nothing() {
     let read = good(&reference());
     assert_eq!(read.settings, Settings::default());
-    let expected = good("[databases.shop]\n[users.shop_app]");
+    let expected = good("[databases.shop]\n[users.shop_app]\n[peers.1]\nhost = 'pooler-1'");
     assert!(difference(&read, &expected).is_empty());
     assert_ne!(read, Config::default());
 }
@@ -134,6 +143,10 @@ fn reference_toml_has_examples_that_are_good() {
     given(
         config.users["shop_app"].differing(&User::default()).count(),
         User::KEYS.len(),
+    );
+    given(
+        config.peers[&1].differing(&Peer::default()).count(),
+        Peer::KEYS.len() - 1,
     );
     assert!(config.settings.auth_file.is_some());
 }

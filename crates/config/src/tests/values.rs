@@ -243,6 +243,7 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
         )
     };
     match key {
+        "peer_id" => (0..=16_383u16).prop_map(|n| n.to_string()).boxed(),
         "listen_port" | "workers" => any::<u16>().prop_map(|n| n.to_string()).boxed(),
         "listen_backlog" | "scram_iterations" => (1..9999_u32).prop_map(|n| n.to_string()).boxed(),
         "unix_socket_dir" => "/[a-z/]{0,20}".boxed(),
@@ -389,7 +390,7 @@ fn set_takes_what_can_be_changed_and_nothing_else() {
         (
             "pool_size",
             "1",
-            "is not a key of [pgweir], but of [databases.NAME] and [users.NAME]",
+            "is not a key of [pgweir], but of [databases.NAME], [users.NAME] and [peers.ID]",
         ),
         ("stats_period", "0", "expected more than 0"),
         (

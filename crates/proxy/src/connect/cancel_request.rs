@@ -1,10 +1,13 @@
-//! Cancel requests to servers: each takes a connection of its own.
+//! Cancel requests to servers and to other poolers: each takes a connection of its own.
 
 use std::rc::Rc;
 
+use pgweir_config::{Host, SslMode};
+
 use super::Error;
-use super::dial::{dial, encrypt};
+use super::dial::{dial, encrypt, encrypt_as};
 use crate::server::ServerFacts;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// Sends a cancel request and waits until the server has acted on it (it closes the connection).
@@ -17,13 +20,7 @@ pub async fn send(worker: &Rc<Worker>, facts: &ServerFacts) {
                 .await?
                 .0;
         }
-        let mut packet = Vec::new();
-        pgweir_wire::encode::cancel_request(facts.pid, &facts.key, &mut packet);
-        stream.write_all(&packet).await?;
-        let mut answer = Vec::new();
-        // The server closes without a word: an error or an end are both the end.
-        let _ = stream.read_some(&mut answer, 1).await;
-        Ok::<(), Error>(())
+        write(stream, facts.pid, &facts.key).await
     });
     match sent.await {
         Ok(Ok(())) => {}
@@ -36,4 +33,31 @@ pub async fn send(worker: &Rc<Worker>, facts: &ServerFacts) {
 pub fn fire(worker: &Rc<Worker>, facts: &ServerFacts) {
     let (worker, facts) = (Rc::clone(worker), facts.clone());
     tokio::task::spawn_local(async move { send(&worker, &facts).await });
+}
+
+/// A connection to another pooler, encrypted as `server_tls_sslmode` says.
+///
+/// # Errors
+/// When it cannot be reached, or does not speak TLS and has to.
+pub async fn to_peer(worker: &Rc<Worker>, host: &Host) -> Result<Stream, Error> {
+    let stream = dial(worker, host, None).await?;
+    let sslmode = match worker.shared.config.load().settings.server_tls_sslmode {
+        SslMode::Allow => SslMode::Disable,
+        other => other,
+    };
+    Ok(encrypt_as(worker, stream, host, sslmode).await?.0)
+}
+
+/// Writes a request and waits for the other side to close.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn write(mut stream: Stream, pid: u32, key: &[u8]) -> Result<(), Error> {
+    let mut packet = Vec::new();
+    pgweir_wire::encode::cancel_request(pid, key, &mut packet);
+    stream.write_all(&packet).await?;
+    let mut answer = Vec::new();
+    // It closes without a word: an error or an end are both the end.
+    let _ = stream.read_some(&mut answer, 1).await;
+    Ok(())
 }

@@ -41,7 +41,7 @@ pub(super) async fn dial(
     Ok(Stream::Plain(socket))
 }
 
-pub(super) async fn ask_for_tls(stream: &mut Stream) -> Result<bool, Error> {
+async fn ask_for_tls(stream: &mut Stream) -> Result<bool, Error> {
     let mut packet = Vec::new();
     encode::ssl_request(&mut packet);
     stream.write_all(&packet).await?;
@@ -78,7 +78,30 @@ pub(super) async fn encrypt(
     encrypt_with(worker, stream, host, sslmode).await
 }
 
-pub(super) async fn encrypt_with(
+/// Encrypts as `sslmode` says, with the server's certificate, if it is given; on a Unix socket TLS has no
+/// place.
+///
+/// # Errors
+/// When the server does not speak TLS and has to, or the handshake fails.
+pub(super) async fn encrypt_as(
+    worker: &Rc<Worker>,
+    mut stream: Stream,
+    host: &Host,
+    sslmode: SslMode,
+) -> Result<(Stream, Option<Vec<u8>>), Error> {
+    if host.is_unix() || sslmode == SslMode::Disable {
+        return Ok((stream, None));
+    }
+    if ask_for_tls(&mut stream).await? {
+        return encrypt_with(worker, stream, host, sslmode).await;
+    }
+    match sslmode {
+        SslMode::Prefer => Ok((stream, None)),
+        _ => Err(Error::NoTls),
+    }
+}
+
+async fn encrypt_with(
     worker: &Rc<Worker>,
     stream: Stream,
     host: &Host,

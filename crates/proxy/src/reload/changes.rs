@@ -37,6 +37,9 @@ impl Changes {
             ("users added", difference.users_added.clone()),
             ("users removed", difference.users_removed.clone()),
             ("users changed", changed(&difference.users_changed)),
+            ("peers added", difference.peers_added.clone()),
+            ("peers removed", difference.peers_removed.clone()),
+            ("peers changed", changed(&difference.peers_changed)),
         ];
         for (kind, names) in all {
             changes.add(kind, names);

@@ -41,9 +41,14 @@ impl Worker {
             .cloned()
     }
 
-    /// The client in a slot.
-    pub fn client_in(&self, slot: usize) -> Option<Rc<ClientShared>> {
-        self.clients.borrow().get(slot).cloned()
+    /// The clients in a slot and every so many slots after it.
+    pub fn clients_from(&self, slot: usize, step: usize) -> Vec<Rc<ClientShared>> {
+        let clients = self.clients.borrow();
+        // No client has a place beyond.
+        let slots = (slot..clients.capacity()).step_by(step);
+        slots
+            .filter_map(|slot| clients.get(slot).cloned())
+            .collect()
     }
 
     /// All clients.

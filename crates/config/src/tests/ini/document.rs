@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::ini::options::{DATABASE, NotYet, PEERS, SETTINGS, USER, VALUES, WITHOUT_EFFECT};
+use crate::ini::options::{DATABASE, NotYet, SETTINGS, USER, VALUES, WITHOUT_EFFECT};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pgbouncer.md");
 
@@ -27,7 +27,6 @@ fn not_yet() -> String {
     for (key, value, why) in VALUES {
         row(&format!("`{key} = {value}`"), why, &[]);
     }
-    row("`[peers]`", PEERS, &[]);
     text
 }
 

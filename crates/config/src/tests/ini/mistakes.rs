@@ -17,6 +17,7 @@ tcp_keepalive = on             ## tcp_keepalive: invalid value "on" for paramete
 client_tls_protocols = tlsv1.1 ## client_tls_protocols: invalid value "tlsv1.1" for parameter client_tls_protocols: tlsv1.1 is not spoken: it is broken; use tlsv1.2 or tlsv1.3
 server_tls_key_file = k.pem    ## server_tls_key_file: server_tls_key_file and server_tls_cert_file need each other
 stats_period = 0               ## stats_period: expected more than 0
+peer_id = 16384                ## peer_id: expected a number from 0 to 16383
 resolv_conf = /x               ## resolv_conf: is not supported yet: names are resolved as the system does it
 max_client_conn 100            ## syntax error in configuration: expected "=" after the key
 %include more.ini
@@ -28,7 +29,11 @@ bob = pool_sise=1              ## users.bob.pool_sise: unrecognized user paramet
 cat = pool_mode                ## users.cat: syntax error in user settings: expected key=value, in what begins with character 1
 %include none.ini              ## could not load file "none.ini": No such file or directory
 [peers]
-1 = host=other                 ## peers.1: is not supported yet: processes do not pass cancel requests on to each other
+1 = host=other
+0 = host=other                 ## peers.0: the name of a peer is its peer_id: a number from 1 to 16383
+2 = port=5433                  ## peers.2.host: is missing
+3 = host=a/b                   ## peers.3.host: '/' does not belong in a host
+4 = host=other dbname=x        ## peers.4.dbname: unrecognized connection parameter: dbname
 "####;
 
 const MORE: &str = r####"
@@ -62,7 +67,7 @@ fn c1_mistakes_of_an_ini_give_messages_with_file_line_and_key() {
     let (more, included) = marked("more.ini:", MORE);
     let after = expected
         .iter()
-        .position(|message| message.starts_with("15:"));
+        .position(|message| message.starts_with("16:"));
     let after = after.expect("the line after the include has a mistake");
     expected.splice(after..after, included);
     let mistakes = read(&main, &[("more.ini", &more)]).expect_err("mistakes");

@@ -45,6 +45,7 @@ fn the_usual_file() {
         settings,
         databases,
         users,
+        peers,
     } = ini.config;
     assert_eq!(settings.listen_addr, ["*"]);
     assert_eq!(settings.admin_users, ["ops", "postgres"]);
@@ -53,7 +54,7 @@ fn the_usual_file() {
     assert_eq!(settings.client_tls_sslmode, SslMode::Require);
     let expected = Duration::from_millis(60_500);
     assert_eq!(settings.idle_transaction_timeout, expected);
-    assert!(users.is_empty());
+    assert!(users.is_empty() && peers.is_empty());
 
     let hosts = |name: &str| {
         let hosts = databases[name].hosts.iter().map(ToString::to_string);

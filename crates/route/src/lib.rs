@@ -1,12 +1,24 @@
-//! Which host of a database a new connection goes to.
+//! Which host of a database a statement, or a new connection, goes to.
 //!
-//! Sans-IO: outcomes and times are told by the caller.
+//! Sans-IO: texts, outcomes and times are told by the caller.
+//!
+//! | need | where |
+//! | --- | --- |
+//! | what a text wants of a host, and why | [`intent`] |
+//! | where SQL's tokens begin and end | [`lex`] |
+//! | which host a new connection tries | [`Hosts`] |
 //!
 //! # Promises
 //!
+//! - **R1** In doubt, the primary: what is not known to be a read is not taken for one.
 //! - **R3** Nothing goes to a host that is down, as long as another one is up; the last candidate
 //!   is never excluded.
 
+#![forbid(unsafe_code)]
+
 mod hosts;
+pub mod intent;
+pub mod lex;
 
 pub use hosts::{HostIndex, Hosts, Order, Outcome};
+pub use intent::{Intent, Judgement, Reason, judge};

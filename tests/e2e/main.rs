@@ -18,6 +18,7 @@ mod large;
 mod lifecycle;
 mod log;
 mod misbehaviour;
+mod names;
 mod pausing;
 mod peers;
 mod pools;

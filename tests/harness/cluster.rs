@@ -63,7 +63,8 @@ const SETTINGS: &[&str] = &[
     "wal_level=logical",
     "max_wal_senders=20",
     "max_prepared_transactions=4",
-    "listen_addresses=127.0.0.1",
+    // The others are hosts of their own to who resolves names.
+    "listen_addresses=127.0.0.1,127.0.0.2,127.0.0.3",
     "log_line_prefix=%m [%p] %u@%d ",
 ];
 

@@ -70,9 +70,9 @@ pub enum Show {
     Peers,
     /// SHOW PEER_POOLS: cancel requests that are being passed on.
     PeerPools,
-    /// SHOW DNS_HOSTS: always empty, names are looked up for each connection.
+    /// SHOW DNS_HOSTS: names of hosts and their addresses.
     DnsHosts,
-    /// SHOW DNS_ZONES: always empty, likewise.
+    /// SHOW DNS_ZONES: zones that they are in.
     DnsZones,
     /// SHOW of a setting of PostgreSQL that drivers ask for.
     Fake(Fake),

@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod database;
+pub(crate) mod dns;
 pub(crate) mod lists;
 pub(crate) mod mem;
 pub(crate) mod peer;
@@ -13,6 +14,7 @@ pub(crate) mod user;
 use config::ConfigRow;
 use connection::ConnectionRow;
 use database::DatabaseRow;
+use dns::{DnsHostRow, DnsZoneRow};
 use lists::Lists;
 use mem::Mem;
 use peer::{PeerPoolRow, PeerRow};
@@ -41,6 +43,10 @@ pub struct Snapshot {
     pub peers: Vec<PeerRow>,
     /// For SHOW PEER_POOLS, in the order of their numbers.
     pub peer_pools: Vec<PeerPoolRow>,
+    /// For SHOW DNS_HOSTS, in the order of their names.
+    pub dns_hosts: Vec<DnsHostRow>,
+    /// For SHOW DNS_ZONES, in the order of their names.
+    pub dns_zones: Vec<DnsZoneRow>,
     /// For SHOW LISTS.
     pub lists: Lists,
     /// For the SHOWs of statistics, one for each database.
@@ -75,6 +81,8 @@ pub struct Needs {
     pub users: bool,
     /// `peers` and `peer_pools`.
     pub peers: bool,
+    /// `dns_hosts` and `dns_zones`.
+    pub dns: bool,
     /// `lists`.
     pub lists: bool,
     /// `stats` and `averages`.
@@ -98,6 +106,7 @@ impl Needs {
         databases: false,
         users: false,
         peers: false,
+        dns: false,
         lists: false,
         stats: false,
         config: false,

@@ -1,7 +1,6 @@
 //! One setting changed, as the console's `SET` does it.
 
 use crate::check::check;
-use crate::ini::options::SETTINGS;
 use crate::mistake::Mistake;
 use crate::model::Config;
 use crate::place::{Place, unknown_key};
@@ -23,13 +22,6 @@ impl Config {
             Notation::Pgweir => Raw::Text(value.to_owned()),
             Notation::PgBouncer => Raw::Ini(value.to_owned()),
         };
-        let not_yet = SETTINGS.iter().find(|option| option.name == key);
-        if let Some(option) = not_yet.filter(|_| notation == Notation::PgBouncer) {
-            if value.is_empty() || option.same.contains(&value) {
-                return Ok(self.clone());
-            }
-            return Err(mistake(format!("is not supported yet: {}", option.why)));
-        }
         let found = Settings::key(key)
             .ok_or_else(|| mistake(unknown_key::<Settings>(&Place::Settings, key)))?;
         if found.applies == Applies::Restart {

@@ -104,6 +104,18 @@ table! {
         server_connect_timeout: Duration = "15s" => AtOnce;
         /// Longest pause between attempts after a failed login; pauses grow up to it.
         server_login_retry: Duration = "15s" => AtOnce;
+        /// The addresses of a host's name are believed for so long, or for less if a name server says so. Then
+        /// whoever needs a connection asks again; connections to addresses that the name has no longer are
+        /// closed as soon as nobody uses them. 0: each connection asks.
+        dns_max_ttl: Duration = "15s" => AtOnce;
+        /// That a name has no address, or that nobody could tell, is believed for so long.
+        dns_nxdomain_ttl: Duration = "15s" => AtOnce;
+        /// How often the serial numbers of the zones that names are in are asked; if one has changed, the names
+        /// in it are asked again. 0: never. Otherwise name servers are asked instead of the system.
+        dns_zone_check_period: Duration = "0" => AtOnce;
+        /// A file like /etc/resolv.conf that says which name servers to ask, instead of the system. /etc/hosts
+        /// goes before them.
+        resolv_conf: Option<PathBuf> as "\"/etc/pgweir/resolv.conf\"" => Restart;
 
         /// A client must have logged in within. 0: no limit.
         client_login_timeout: Duration = "60s" => AtOnce;

@@ -1,6 +1,6 @@
 //! `SHOW CONFIG`: the settings in force as rows, of pgweir or as PgBouncer has them.
 
-use crate::ini::options::{self, SETTINGS, WITHOUT_EFFECT};
+use crate::ini::options::{self, WITHOUT_EFFECT};
 use crate::model::Config;
 use crate::settings::Settings;
 use crate::table::{Applies, Key, Table};
@@ -64,15 +64,8 @@ impl Config {
                 (found.ini)(&self.settings),
                 found.applies != Applies::Restart,
             ),
-            None => {
-                let not_yet = SETTINGS.iter().find(|option| option.name == key);
-                // What has no effect cannot be other than it is.
-                let value = match not_yet {
-                    Some(option) => option.same.first().copied(),
-                    None => default,
-                };
-                (value.map(str::to_owned), !options::is_restart(key))
-            }
+            // What has no effect cannot be other than it is.
+            None => (default.map(str::to_owned), !options::is_restart(key)),
         };
         // Of no value PgBouncer has two kinds, and each option one of them.
         let value = match default {

@@ -6,9 +6,13 @@
 use std::time::Instant;
 
 use crate::action::Refusal;
+use crate::conn::Place;
 use crate::limits::Limits;
 use crate::pools::Pools;
-use crate::token::PoolId;
+use crate::token::{ConnId, PoolId};
+
+/// Why a connection that RECONNECT or a changed address has marked is closed, in PgBouncer's words.
+pub(crate) const OUTDATED: &str = "database configuration changed";
 
 impl Pools {
     /// New limits for a pool; what is too much goes as soon as nobody uses it. The normal and the
@@ -129,13 +133,29 @@ impl Pools {
     /// about failures is forgotten.
     pub fn reconnect(&mut self, database: Option<&str>, now: Instant) {
         for slot in self.of(database) {
-            self.close_idle_of(slot, "database configuration changed");
+            self.close_idle_of(slot, OUTDATED);
             let conns = self.conns.iter_mut();
             for (_, conn) in conns.filter(|(_, conn)| conn.slot() == slot) {
                 conn.stale = true;
             }
             if let Some(pool) = self.pools.get_mut(slot) {
                 pool.failing = None;
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Connections that lead to where they should not any more: the idle among them are closed, others
+    /// when they are given back. What is not there any more is passed over.
+    pub fn outdate(&mut self, ids: &[ConnId], now: Instant) {
+        for id in ids {
+            let conn = self.conns.get_mut(id.slot as usize);
+            let Some(conn) = conn.filter(|conn| conn.generation == id.generation) else {
+                continue;
+            };
+            conn.stale = true;
+            if matches!(conn.place, Place::Idle(_)) {
+                self.put_away(*id, OUTDATED);
             }
         }
         self.settle(now);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::action::{Action, Fatal, Release};
 use crate::backoff::Failing;
 use crate::conn::Place;
+use crate::control::OUTDATED;
 use crate::pool::Kind;
 use crate::pools::Pools;
 use crate::token::{ConnId, Lease, Permit};
@@ -127,7 +128,7 @@ impl Pools {
             return pool.removed;
         }
         if conn.stale {
-            return Some("database configuration changed");
+            return Some(OUTDATED);
         }
         if pool.paused {
             return Some("database paused");

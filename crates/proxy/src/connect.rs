@@ -34,6 +34,9 @@ pub enum Error {
     /// The host cannot be reached, or hung up.
     #[error("connect failed: {0}")]
     Io(#[from] io::Error),
+    /// The name of the host has no address, or nobody can tell.
+    #[error("server DNS lookup failed: {0}")]
+    Lookup(#[from] pgweir_route::Unknown),
     /// It took longer than `server_connect_timeout`.
     #[error("connect timeout")]
     Timeout,

@@ -1,6 +1,9 @@
 //! The tasks of a worker: what comes by mail is done here, or by a task that is started for it.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -21,7 +24,10 @@ pub async fn run(worker: &Rc<Worker>, mut mailbox: mpsc::UnboundedReceiver<Mail>
                 None | Some(Mail::Stop) => break,
                 Some(mail) => open(worker, mail),
             },
-            _ = sweep.tick() => timeouts::sweep(worker, &mut autodb),
+            _ = sweep.tick() => {
+                timeouts::sweep(worker, &mut autodb);
+                check_zones(worker);
+            }
         }
     }
     // Nobody opens what is left, or comes from now on: the pools get back what is theirs.
@@ -29,6 +35,19 @@ pub async fn run(worker: &Rc<Worker>, mut mailbox: mpsc::UnboundedReceiver<Mail>
     while let Ok(mail) = mailbox.try_recv() {
         worker.shared.send_back(mail);
     }
+}
+
+/// Looks after the zones of host names, if it is time, in the background. One worker does it for all.
+fn check_zones(worker: &Rc<Worker>) {
+    let shared = Arc::clone(&worker.shared);
+    let config = shared.config.load_full();
+    if worker.id.0 != 0 || !shared.dns.is_check_due(&config.settings, Instant::now()) {
+        return;
+    }
+    tokio::task::spawn_local(async move {
+        let changed = |name: &str, gone: &[SocketAddr]| shared.outdate(name, gone);
+        shared.dns.check_zones(&config.settings, changed).await;
+    });
 }
 
 fn open(worker: &Rc<Worker>, mail: Mail) {
@@ -59,6 +78,7 @@ fn open(worker: &Rc<Worker>, mail: Mail) {
         } => worker.refuse(client, ticket, why),
         Mail::Close { conn, reason } => worker.close_idle(conn, reason),
         Mail::Cancel { pid, key, done } => cancel::pass_on(worker, pid, &key, done),
+        Mail::Outdate { name, gone } => worker.outdate(&name, &gone, Instant::now()),
         Mail::View(reply) => drop(reply.send(view::of_worker(worker))),
         Mail::Kill { whom, why, reply } => drop(reply.send(worker.kill(&whom, why))),
         Mail::Reconnect(database) => worker.reconnect(database.as_deref()),

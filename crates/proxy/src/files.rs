@@ -34,6 +34,9 @@ impl Files {
                 None
             }
         };
+        let resolv_conf = config.settings.resolv_conf.as_deref();
+        let wrong = resolv_conf.and_then(|path| crate::dns::check(path).err());
+        mistakes.extend(wrong.map(|what| Mistake::new("resolv_conf", what)));
         match tls {
             Some(tls) if mistakes.is_empty() => Ok(Self { users, rules, tls }),
             _ => Err(mistakes),

@@ -20,6 +20,7 @@ pub mod connect;
 pub mod console;
 pub mod crew;
 pub mod descriptors;
+pub mod dns;
 pub mod files;
 pub mod giveback;
 pub mod grant;

@@ -75,6 +75,13 @@ pub enum Mail {
         /// Told when the request has been passed on; dropped if no client here has the key.
         done: oneshot::Sender<()>,
     },
+    /// A name has these addresses no longer: connections to them are to be closed.
+    Outdate {
+        /// The name.
+        name: Arc<str>,
+        /// The addresses; their ports say nothing.
+        gone: Arc<[std::net::SocketAddr]>,
+    },
     /// For the console: what there is on this worker.
     View(oneshot::Sender<WorkerView>),
     /// Disconnect clients.

@@ -68,7 +68,7 @@ enum Command {
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\ntls: rustls with aws-lc",
-    "\nadns: system"
+    "\nadns: system, hickory"
 );
 
 fn setting(text: &str) -> Result<(String, String), String> {

@@ -6,6 +6,7 @@ mod source;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hashbrown::HashSet;
 use pgweir_config::{Config, Mistake};
 use pgweir_pool::{PoolKey, WorkerId};
 
@@ -183,8 +184,20 @@ fn apply(shared: &Shared, config: Config) {
         limits::set_caps(&config, &key, &mut pools);
     }
     drop(pools);
+    let names = host_names(&config);
+    shared.dns.keep(|name| names.contains(name));
     // Whatever the new limits ask for is done by a worker.
     shared.mail(WorkerId(0), Mail::Settle);
+}
+
+/// All names of hosts that connections are made to.
+fn host_names(config: &Config) -> HashSet<String> {
+    let peers = config.peers.values().map(|peer| peer.host.clone());
+    let hosts = config.databases.values().flat_map(|it| &it.hosts);
+    hosts
+        .map(|host| host.name().to_owned())
+        .chain(peers)
+        .collect()
 }
 
 /// Whether clients that a pool was made for have another one under the new configuration.
@@ -214,7 +227,7 @@ fn remove(shared: &Shared, database: &str) {
 }
 
 /// Has connections of a database (all, if none is named) closed as soon as nobody uses them, and
-/// forgets what is known of its hosts.
+/// forgets what is known of its hosts; their names are asked again.
 pub fn reconnect(shared: &Shared, database: Option<&str>) {
     shared.pools.lock().reconnect(database, Instant::now());
     let database: Option<Arc<str>> = database.map(Into::into);
@@ -225,6 +238,13 @@ pub fn reconnect(shared: &Shared, database: Option<&str>) {
             None => hosts.clear(),
         }
     }
+    let config = shared.config.load();
+    let entry = database.as_deref().map(|name| config.database(name));
+    let names = entry.map(|entry| {
+        let hosts = entry.into_iter().flat_map(|entry| &entry.database.hosts);
+        hosts.map(|host| host.name())
+    });
+    shared.dns.distrust(names);
     shared.welcome.lock().clear();
     for worker in 0..shared.workers() {
         shared.mail(WorkerId(worker as u16), Mail::Reconnect(database.clone()));

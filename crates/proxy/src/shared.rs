@@ -1,5 +1,6 @@
 //! What all workers have in common.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, watch};
 
 use crate::admission::{Admissions, Newcomers};
+use crate::dns::Dns;
 use crate::files::Files;
 use crate::limits;
 use crate::mail::{Mail, Order};
@@ -75,6 +77,8 @@ pub struct Shared {
     pub stats: Mutex<std::collections::BTreeMap<Arc<str>, DatabaseStats>>,
     /// The same for all databases together; its `workers` are empty.
     pub overall: Mutex<DatabaseStats>,
+    /// Names of hosts.
+    pub dns: Dns,
     /// Cancel requests on their way to other processes.
     pub peers: Peers,
     /// When the averages were last taken.
@@ -133,6 +137,7 @@ impl Shared {
             hosts: Mutex::default(),
             stats: Mutex::default(),
             overall: Mutex::default(),
+            dns: Dns::default(),
             peers: Peers::default(),
             averaged: Mutex::new(Instant::now()),
             suspension: Suspension::default(),
@@ -199,6 +204,19 @@ impl Shared {
                 pools.release(lease, Release::Close("lost"), now);
             }
             _ => {}
+        }
+    }
+
+    /// A name has some addresses no longer: connections to them are closed as soon as nobody uses them.
+    pub fn outdate(&self, name: &str, gone: &[SocketAddr]) {
+        if gone.is_empty() {
+            return;
+        }
+        tracing::info!(name, ?gone, "host has other addresses");
+        let (name, gone) = (Arc::<str>::from(name), Arc::<[SocketAddr]>::from(gone));
+        for worker in 0..self.workers() {
+            let (name, gone) = (Arc::clone(&name), Arc::clone(&gone));
+            self.mail(WorkerId(worker as u16), Mail::Outdate { name, gone });
         }
     }
 

@@ -45,8 +45,13 @@ pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {
         snapshot.peers = Peers::rows(&config);
         snapshot.peer_pools = shared.peers.pool_rows(&config);
     }
+    if needs.dns || needs.lists {
+        snapshot.dns_hosts = shared.dns.host_rows();
+        snapshot.dns_zones = shared.dns.zone_rows();
+    }
     if needs.lists || needs.mem {
         snapshot.lists = lists(&snapshot);
+        snapshot.lists.dns_queries = shared.dns.pending();
         snapshot.mem = mem(&snapshot);
     }
     if needs.stats {
@@ -298,6 +303,8 @@ fn lists(snapshot: &Snapshot) -> Lists {
         pools: snapshot.pools.len() as u64,
         peers: snapshot.peers.len() as u64,
         peer_pools: snapshot.peer_pools.len() as u64,
+        dns_names: snapshot.dns_hosts.len() as u64,
+        dns_zones: snapshot.dns_zones.len() as u64,
         used_clients: snapshot.clients.len() as u64 - login,
         login_clients: login,
         used_servers: snapshot.servers.len() as u64 + opening,

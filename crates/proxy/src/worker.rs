@@ -8,12 +8,14 @@ mod clients;
 mod delivery;
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
 use hashbrown::HashMap;
+use pgweir_config::Host;
 use pgweir_pool::{
     Action, ConnId, Kind, Lease, Permit, PoolId, Pools, Refusal, Release, Take, WorkerId,
 };
@@ -122,6 +124,21 @@ impl Worker {
                 server.close_needed.set(true);
             }
         }
+    }
+
+    /// Has connections closed that were made to a name when it had these addresses, as soon as nobody uses them.
+    pub fn outdate(&self, name: &str, gone: &[SocketAddr], now: Instant) {
+        let mut outdated = Vec::new();
+        for server in self.servers.borrow().values() {
+            let is_name = matches!(&server.facts.host, Host::Tcp { name: own, .. } if own == name);
+            let address = server.facts.peer.map(|peer| peer.ip());
+            let is_gone = address.is_some_and(|ip| gone.iter().any(|it| it.ip() == ip));
+            if is_name && is_gone {
+                server.close_needed.set(true);
+                outdated.push(server.facts.conn);
+            }
+        }
+        self.pools(|pools| pools.outdate(&outdated, now));
     }
 
     /// Does something with the pools, then what they ask for in return.

@@ -1,4 +1,4 @@
-//! Which host of a database a statement, or a new connection, goes to.
+//! Which host of a database a statement, or a new connection, goes to, and where that is.
 //!
 //! Sans-IO: texts, outcomes and times are told by the caller.
 //!
@@ -7,6 +7,7 @@
 //! | what a text wants of a host, and why | [`intent`] |
 //! | where SQL's tokens begin and end | [`lex`] |
 //! | which host a new connection tries | [`Hosts`] |
+//! | what is known of the names of hosts | [`Names`] |
 //!
 //! # Promises
 //!
@@ -19,6 +20,8 @@
 mod hosts;
 pub mod intent;
 pub mod lex;
+mod names;
 
 pub use hosts::{HostIndex, Hosts, Order, Outcome};
 pub use intent::{Intent, Judgement, Reason, judge};
+pub use names::{NameRow, Names, Trust, Unknown, ZoneRow, zone_of};

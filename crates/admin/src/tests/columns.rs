@@ -192,6 +192,10 @@ fn d3_needs_name_all_that_is_looked_at() {
             part.peers = full.peers;
             part.peer_pools = full.peer_pools;
         });
+        take(needs.dns, |part, full| {
+            part.dns_hosts = full.dns_hosts;
+            part.dns_zones = full.dns_zones;
+        });
         take(needs.lists, |part, full| part.lists = full.lists);
         take(needs.stats, |part, full| {
             part.stats = full.stats;

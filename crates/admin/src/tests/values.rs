@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{data_row, described, messages, text_rows};
 use crate::{
-    Buffers, Cache, Command, ConfigRow, ConnectionRow, Counters, DatabaseRow, Fake, Format,
-    Formats, Lists, Mem, PeerPoolRow, PeerRow, PoolRow, Replication, Show, Snapshot, State,
-    StatsRow, UserRow, answer, describe, rows,
+    Buffers, Cache, Command, ConfigRow, ConnectionRow, Counters, DatabaseRow, DnsHostRow,
+    DnsZoneRow, Fake, Format, Formats, Lists, Mem, PeerPoolRow, PeerRow, PoolRow, Replication,
+    Show, Snapshot, State, StatsRow, UserRow, answer, describe, rows,
 };
 
 fn some(text: &str) -> Option<String> {
@@ -161,6 +161,22 @@ pub(super) fn snapshot() -> Snapshot {
             cl_waiting_cancel_req: 2,
             sv_active_cancel: 3,
             sv_login: 4,
+        }],
+        dns_hosts: vec![
+            DnsHostRow {
+                hostname: "a".to_owned(),
+                ttl: 15,
+                addrs: vec!["10.0.0.1:0".to_owned(), "[::1]:0".to_owned()],
+            },
+            DnsHostRow {
+                hostname: "b.example.org".to_owned(),
+                ..DnsHostRow::default()
+            },
+        ],
+        dns_zones: vec![DnsZoneRow {
+            zonename: "example.org".to_owned(),
+            serial: 2_026_112_301,
+            count: 1,
         }],
         is_paused: true,
         is_suspended: true,
@@ -361,9 +377,12 @@ fn rows_that_are_always_the_same() {
     check(Show::Config, &["k,NULL,NULL,yes"]);
     check(Show::Peers, &["1,a,6432,20", "2,/run,6433,0"]);
     check(Show::PeerPools, &["2,1,2,3,4"]);
-    for show in [Show::DnsHosts, Show::DnsZones, Show::Help] {
-        check(show, &[]);
-    }
+    check(
+        Show::DnsHosts,
+        &["a,15,10.0.0.1:0,[::1]:0", "b.example.org,0,"],
+    );
+    check(Show::DnsZones, &["example.org,2026112301,1"]);
+    check(Show::Help, &[]);
     check(Show::Fake(Fake::ClientEncoding), &["UTF-8"]);
     check(
         Show::Fake(Fake::DefaultTransactionIsolation),

@@ -1,7 +1,7 @@
 //! Assignments become the sections, keys and values that the tables take.
 
 use super::connect;
-use super::options::{self, NotYet};
+use super::options;
 use super::source::{Assignment, Section as Kind, Source};
 use crate::database::Database;
 use crate::document::{Document, Entry, Section};
@@ -66,16 +66,10 @@ impl Meaning {
         }
         let judged = match Settings::key(key) {
             Some(found) => judge(found, &mut Settings::default(), Raw::Ini(value.to_owned())),
-            None => match options::SETTINGS.iter().find(|option| option.name == key) {
-                Some(option) if option.same.contains(&value) => return None,
-                Some(option) => Err(not_yet(option)),
-                None => {
-                    let names = Settings::KEYS.iter().map(|key| key.name);
-                    let names = names.chain(options::SETTINGS.iter().map(|option| option.name));
-                    let meant = did_you_mean(key, names);
-                    Err(format!("unknown parameter: pgbouncer/{key}{meant}"))
-                }
-            },
+            None => {
+                let meant = did_you_mean(key, Settings::KEYS.iter().map(|key| key.name));
+                Err(format!("unknown parameter: pgbouncer/{key}{meant}"))
+            }
         };
         let remark = options::REMARKS
             .iter()
@@ -120,20 +114,20 @@ impl Meaning {
             // PgBouncer's default, where there is a choice.
             pairs.push(("load_balance_hosts".to_owned(), "round-robin".to_owned()));
         }
-        self.connect::<Database>(assignment, place, pairs, options::DATABASE);
+        self.connect::<Database>(assignment, place, pairs);
     }
 
     fn user(&mut self, assignment: &Assignment) {
         let place = Place::User(assignment.key.clone());
         if let Some(pairs) = self.pairs(assignment, &place, "user settings") {
-            self.connect::<User>(assignment, place, pairs, options::USER);
+            self.connect::<User>(assignment, place, pairs);
         }
     }
 
     fn peer(&mut self, assignment: &Assignment) {
         let place = Place::Peer(assignment.key.clone());
         if let Some(pairs) = self.pairs(assignment, &place, "connection string") {
-            self.connect::<Peer>(assignment, place, pairs, &[]);
+            self.connect::<Peer>(assignment, place, pairs);
         }
     }
 
@@ -148,13 +142,7 @@ impl Meaning {
         }
     }
 
-    fn connect<T: Table>(
-        &mut self,
-        assignment: &Assignment,
-        place: Place,
-        pairs: Pairs,
-        not_yet_here: &[NotYet],
-    ) {
+    fn connect<T: Table>(&mut self, assignment: &Assignment, place: Place, pairs: Pairs) {
         let mut entries = Vec::new();
         for (key, value) in pairs {
             let name = match key.as_str() {
@@ -165,14 +153,11 @@ impl Meaning {
                 continue;
             }
             let is_host = matches!((&place, name), (Place::Database(_), "host" | "port"));
-            let option = not_yet_here.iter().find(|option| option.name == name);
-            let judged = match (T::key(name), option) {
+            let judged = match T::key(name) {
                 // Read together, later.
                 _ if is_host => Ok(Raw::Connect(value)),
-                (Some(found), _) => judge(found, &mut T::default(), Raw::Connect(value)),
-                (None, Some(option)) if option.same.contains(&value.as_str()) => continue,
-                (None, Some(option)) => Err(not_yet(option)),
-                (None, None) => Err(unrecognized::<T>(&place, name, not_yet_here)),
+                Some(found) => judge(found, &mut T::default(), Raw::Connect(value)),
+                None => Err(unrecognized::<T>(&place, name)),
             };
             entries.extend(self.entry(assignment, &place, name, judged));
         }
@@ -240,18 +225,13 @@ fn judge<T>(key: &Key<T>, scratch: &mut T, raw: Raw) -> Result<Raw, String> {
     ))
 }
 
-fn not_yet(option: &NotYet) -> String {
-    format!("is not supported yet: {}", option.why)
-}
-
-fn unrecognized<T: Table>(place: &Place, key: &str, not_yet_here: &[NotYet]) -> String {
+fn unrecognized<T: Table>(place: &Place, key: &str) -> String {
     let (kind, ours): (_, &[&str]) = match place {
         Place::User(_) => ("user", &[]),
         Place::Peer(_) => ("connection", &[]),
         _ => ("connection", &["host", "port", "reserve_pool"]),
     };
     let names = T::KEYS.iter().map(|key| key.name);
-    let names = names.chain(not_yet_here.iter().map(|option| option.name));
     let meant = did_you_mean(key, names.chain(ours.iter().copied()));
     format!("unrecognized {kind} parameter: {key}{meant}")
 }

@@ -40,41 +40,8 @@ pub(crate) fn is_restart(name: &str) -> bool {
     RESTART.contains(&name)
 }
 
-/// What PgBouncer has and pgweir does not have yet. To say it is a mistake, rather than to believe
-/// that it is in force.
-pub(crate) struct NotYet {
-    pub(crate) name: &'static str,
-    /// What is the case instead.
-    pub(crate) why: &'static str,
-    /// Values that ask for nothing but what is the case anyway: they are taken.
-    pub(crate) same: &'static [&'static str],
-}
-
-const fn not_yet(name: &'static str, why: &'static str, same: &'static [&'static str]) -> NotYet {
-    NotYet { name, why, same }
-}
-
-const NO_DNS_CACHE: &str = "a name is resolved whenever a connection is opened";
-
-/// Of `[pgbouncer]`.
-pub(crate) const SETTINGS: &[NotYet] = &[
-    not_yet("dns_max_ttl", NO_DNS_CACHE, &["0"]),
-    not_yet("dns_nxdomain_ttl", NO_DNS_CACHE, &["0"]),
-    not_yet("dns_zone_check_period", NO_DNS_CACHE, &["0"]),
-    not_yet(
-        "resolv_conf",
-        "names are resolved as the system does it",
-        &[""],
-    ),
-];
-
-/// Of connection strings in `[databases]`.
-pub(crate) const DATABASE: &[NotYet] = &[];
-
-/// Of connection strings in `[users]`.
-pub(crate) const USER: &[NotYet] = &[];
-
-/// Values that a key of pgweir does not have yet.
+/// Values that a key of pgweir does not have yet. To say one is a mistake, rather than to believe that it is
+/// in force.
 pub(crate) const VALUES: &[(&str, &str, &str)] = &[(
     "auth_type",
     "pam",

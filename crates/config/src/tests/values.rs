@@ -281,6 +281,7 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
                 .prop_map(|v| v.join(" ,"))
                 .boxed()
         }
+        "resolv_conf" => "/[a-z]{1,9}".boxed(),
         key if key.ends_with("_file") => "/[a-z]{1,9}".boxed(),
         _ if matches!(default, Some("true" | "false")) => words(&["yes", "0", "off", "true"]),
         _ if key.ends_with("timeout")
@@ -288,7 +289,9 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
             || key.starts_with("tcp_keepi")
             || key.ends_with("lifetime")
             || key.ends_with("notify")
-            || key.ends_with("retry") =>
+            || key.ends_with("retry")
+            || key.ends_with("_ttl")
+            || key.ends_with("_period") =>
         {
             duration()
                 .prop_map(|(n, unit)| format!("{n}{unit}"))

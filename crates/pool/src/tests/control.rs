@@ -92,6 +92,32 @@ fn reconnecting_ends_every_connection_of_before_and_none_of_after() {
 }
 
 #[test]
+fn a_connection_that_is_out_of_date_is_closed_and_no_other() {
+    let mut world = busy();
+    let leased = world.leases[0].1.conn();
+    world.pools.outdate(&[leased], world.now);
+    settle(&mut world);
+    assert!(world.pools.is_stale(leased), "in use");
+    world.release(0, true);
+    settle(&mut world);
+    assert!(world.pools.refreshed(None));
+    // What lies idle goes at once; what is no more is passed over.
+    while !world.permits.is_empty() {
+        world.opened(0);
+        settle(&mut world);
+    }
+    while !world.leases.is_empty() {
+        world.release(0, true);
+        settle(&mut world);
+    }
+    let idle = world.idle();
+    assert!(!idle.is_empty());
+    world.pools.outdate(&[idle[0], leased], world.now);
+    settle(&mut world);
+    assert_eq!(world.idle().len(), idle.len() - 1);
+}
+
+#[test]
 fn a_removed_pool_refuses_who_waits_and_ends_with_its_last_connection() {
     let mut world = busy();
     let old = world.ids[0];

@@ -294,8 +294,14 @@ impl Simulation {
     /// Rarer things.
     fn shake(&mut self, database: &str, which: usize) {
         let now = self.world.now;
-        match self.rng.below(4) {
+        match self.rng.below(5) {
             0 => self.world.pools.reconnect(Some(database), now),
+            3 => {
+                let leased = self.world.leases.iter().map(|(_, lease)| lease.conn());
+                let all: Vec<_> = leased.chain(self.world.idle()).collect();
+                let some = which.min(all.len());
+                self.world.pools.outdate(&all[..some], now);
+            }
             1 => {
                 let leases = &self.world.leases;
                 if !leases.is_empty() {

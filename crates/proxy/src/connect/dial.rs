@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use pgweir_config::{Host, SslMode};
+use pgweir_route::Unknown;
 use pgweir_wire::encode;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -26,7 +27,7 @@ pub(super) async fn dial(
         Host::Tcp { name, port } => {
             let stream = match peer {
                 Some(address) => TcpStream::connect(address).await?,
-                None => TcpStream::connect((name.as_str(), *port)).await?,
+                None => connect(worker, name, *port).await?,
             };
             stream.set_nodelay(true)?;
             let std = stream.into_std()?;
@@ -39,6 +40,24 @@ pub(super) async fn dial(
         }
     };
     Ok(Stream::Plain(socket))
+}
+
+/// Connects to the first of a name's addresses that answers.
+async fn connect(worker: &Rc<Worker>, name: &str, port: u16) -> Result<TcpStream, Error> {
+    let shared = &worker.shared;
+    let settings = shared.config.load_full();
+    let found = shared.dns.resolve(&settings.settings, name).await?;
+    shared.outdate(name, &found.gone);
+    let nothing = || Unknown(format!("{name}: there is no address"));
+    let mut failure = Error::Lookup(nothing());
+    for mut address in found.addresses {
+        address.set_port(port);
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error.into(),
+        }
+    }
+    Err(failure)
 }
 
 async fn ask_for_tls(stream: &mut Stream) -> Result<bool, Error> {

@@ -2,30 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::ini::options::{DATABASE, NotYet, SETTINGS, USER, VALUES, WITHOUT_EFFECT};
+use crate::ini::options::{VALUES, WITHOUT_EFFECT};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pgbouncer.md");
 
 fn not_yet() -> String {
-    let mut text = "| option | what is the case | taken |\n| --- | --- | --- |\n".to_owned();
-    let mut row = |option: &str, why: &str, same: &[&str]| {
-        let taken = same.iter().map(|value| match *value {
-            "" => "empty".to_owned(),
-            value => format!("`{value}`"),
-        });
-        let taken: Vec<String> = taken.collect();
-        writeln!(text, "| {option} | {why} | {} |", taken.join(", ")).unwrap();
-    };
-    let mut rows = |options: &[NotYet], of: &str| {
-        for option in options {
-            row(&format!("`{}`{of}", option.name), option.why, option.same);
-        }
-    };
-    rows(SETTINGS, "");
-    rows(DATABASE, " of a database");
-    rows(USER, " of a user");
+    let mut text = "| value | what is the case |\n| --- | --- |\n".to_owned();
     for (key, value, why) in VALUES {
-        row(&format!("`{key} = {value}`"), why, &[]);
+        writeln!(text, "| `{key} = {value}` | {why} |").unwrap();
     }
     text
 }

@@ -18,7 +18,7 @@ client_tls_protocols = tlsv1.1 ## client_tls_protocols: invalid value "tlsv1.1" 
 server_tls_key_file = k.pem    ## server_tls_key_file: server_tls_key_file and server_tls_cert_file need each other
 stats_period = 0               ## stats_period: expected more than 0
 peer_id = 16384                ## peer_id: expected a number from 0 to 16383
-resolv_conf = /x               ## resolv_conf: is not supported yet: names are resolved as the system does it
+dns_max_ttl = soon             ## dns_max_ttl: invalid value "soon" for parameter dns_max_ttl: expected seconds without a unit ("15", "0.5")
 max_client_conn 100            ## syntax error in configuration: expected "=" after the key
 %include more.ini
 [database]                     ## invalid section "database"

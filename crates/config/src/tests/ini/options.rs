@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{good, read, warnings};
 use crate::database::Database;
-use crate::ini::options::{DATABASE, SETTINGS, USER, VALUES, WITHOUT_EFFECT, all, is_restart};
+use crate::ini::options::{VALUES, WITHOUT_EFFECT, all, is_restart};
+use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::table::{Applies, Table};
 use crate::user::User;
@@ -32,10 +33,6 @@ const OF_USER: &str = "pool_mode pool_size reserve_pool_size max_user_connection
     max_user_client_connections query_timeout query_wait_timeout idle_transaction_timeout \
     transaction_timeout client_idle_timeout";
 
-fn is_not_yet(name: &str) -> bool {
-    SETTINGS.iter().any(|option| option.name == name)
-}
-
 fn is_without_effect(name: &str) -> bool {
     WITHOUT_EFFECT.iter().any(|(option, _)| *option == name)
 }
@@ -45,18 +42,14 @@ fn every_option_is_somewhere() {
     assert_eq!(all().count(), 100);
     for (name, _) in all() {
         let is_key = Settings::key(name).is_some() && name != "pkt_buf";
-        let places = [is_key, is_not_yet(name), is_without_effect(name)];
+        let places = [is_key, is_without_effect(name)];
         let count = places.iter().filter(|is| **is).count();
-        assert_eq!(
-            count, 1,
-            "{name} is in {count} of: tables, not yet, no effect"
-        );
+        assert_eq!(count, 1, "{name} is in {count} of: tables, no effect");
     }
     let known: BTreeSet<&str> = all().map(|(name, _)| name).chain(OURS).collect();
     let ours = Settings::KEYS.iter().map(|key| key.name);
-    let missing = SETTINGS.iter().map(|option| option.name);
     let without = WITHOUT_EFFECT.iter().map(|(name, _)| *name);
-    for name in ours.chain(missing).chain(without) {
+    for name in ours.chain(without) {
         assert!(known.contains(name) || name == "service_name", "{name}");
     }
 }
@@ -80,16 +73,7 @@ fn an_option_that_is_a_key_has_pgbouncers_default() {
 }
 
 #[test]
-fn an_option_that_is_missing_is_a_mistake_unless_it_asks_for_what_is() {
-    for option in SETTINGS {
-        let text = |value: &str| format!("[pgbouncer]\n{} = {value}", option.name);
-        let mistakes = read(&text("something else"), &[]).expect_err(option.name);
-        let expected = format!("2: {}: is not supported yet: {}", option.name, option.why);
-        assert_eq!(mistakes[0].to_string(), expected);
-        for same in option.same {
-            assert_eq!(warnings(&good(&text(same))), [""; 0], "{}", option.name);
-        }
-    }
+fn a_value_that_is_missing_is_a_mistake() {
     for (name, value, why) in VALUES {
         let text = format!("[pgbouncer]\n{name} = {value}");
         let mistakes = read(&text, &[]).expect_err(value);
@@ -111,20 +95,10 @@ fn every_key_of_a_connection_string_is_somewhere() {
     let spelled_otherwise = ["host", "port", "reserve_pool"];
     for name in OF_DATABASE.split_whitespace() {
         let is_key = Database::key(name).is_some() || spelled_otherwise.contains(&name);
-        let is_missing = DATABASE.iter().any(|option| option.name == name);
-        assert!(is_key != is_missing, "{name}");
+        assert!(is_key, "{name}");
     }
     for name in OF_USER.split_whitespace() {
-        let is_missing = USER.iter().any(|option| option.name == name);
-        assert!(User::key(name).is_some() != is_missing, "{name}");
-    }
-    for option in DATABASE {
-        let text = |value| format!("[pgbouncer]\n[databases]\na = {}={value}", option.name);
-        let mistakes = read(&text("x"), &[]).expect_err(option.name);
-        assert!(mistakes[0].message.ends_with(option.why), "{}", mistakes[0]);
-        for same in option.same {
-            good(&text(same));
-        }
+        assert!(User::key(name).is_some(), "{name}");
     }
 }
 
@@ -134,5 +108,12 @@ fn what_only_a_start_changes_is_so_in_both() {
         if let Some(key) = Settings::key(name) {
             assert_eq!(key.applies == Applies::Restart, is_restart(name), "{name}");
         }
+    }
+}
+
+#[test]
+fn every_key_of_a_peer_is_a_key() {
+    for name in ["host", "port", "pool_size"] {
+        assert!(Peer::key(name).is_some(), "{name}");
     }
 }

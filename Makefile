@@ -30,12 +30,12 @@ doc: prerequisites
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items $(CARGO_FLAGS)
 
 unit: prerequisites
-	cargo test --workspace --exclude pgweir-tests --exclude pgweir-tests-sqlx $(CARGO_FLAGS)
+	cargo test --workspace --exclude pgweir-tests --exclude pgweir-tests-parser --exclude pgweir-tests-sqlx $(CARGO_FLAGS)
 
 # On the system's PostgreSQL and on 18.
 e2e: prerequisites
 	cargo build -p pgweir-proxy $(CARGO_FLAGS)
-	cargo test -p pgweir-tests -p pgweir-tests-sqlx --no-fail-fast $(CARGO_FLAGS) -- --test-threads=$(E2E_THREADS)
+	cargo test -p pgweir-tests -p pgweir-tests-parser -p pgweir-tests-sqlx --no-fail-fast $(CARGO_FLAGS) -- --test-threads=$(E2E_THREADS)
 
 # That the benches run, not how fast: in the profile that is built already.
 bench-smoke: prerequisites

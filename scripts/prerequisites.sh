@@ -14,12 +14,24 @@ has_server() {
     return 1
 }
 
+has_libclang() {
+    for library in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so*; do
+        case "$library" in
+        *libclang-cpp* | *'*'*) ;;
+        *) return 0 ;;
+        esac
+    done
+    return 1
+}
+
 has() { command -v "$1" >/dev/null 2>&1; }
 
 has_server || want postgresql
 has psql || want postgresql-client
 has pgbench || want postgresql-contrib
 has cc || want build-essential
+# The binding of PostgreSQL's parser, in tests/parser, is made from its headers.
+has_libclang || want libclang-dev
 has setpriv || want util-linux
 has python3 || want python3
 if [ "${1:-}" != --demo ]; then

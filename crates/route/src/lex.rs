@@ -7,6 +7,8 @@
 mod blank;
 mod literal;
 
+use literal::Inside;
+
 pub use blank::{blank_len, comments};
 
 /// What decides what bytes mean, besides the bytes.
@@ -180,13 +182,14 @@ impl<'a> Lexer<'a> {
     fn other(&mut self, first: u8, rest: &[u8]) -> Token {
         let second = rest.get(1).copied().unwrap_or(b' ');
         match first {
-            b'\'' => self.literal(0, self.escapes_plainly()),
+            b'\'' => self.literal(0, self.plain()),
             b'"' => self.quoted(Kind::Quoted, 0),
             b'.' if second.is_ascii_digit() => self.made(Kind::Number, number_len(rest)),
             // A range of integers in PL/pgSQL; in SQL a mistake.
             b'.' if second == b'.' => self.made(Kind::Operator, 2),
             b'.' => self.made(Kind::Dot, 1),
             b':' if second == b':' => self.made(Kind::Cast, 2),
+            b':' if second == b'=' => self.made(Kind::Operator, 2),
             b'$' if second.is_ascii_digit() => {
                 self.made(Kind::Parameter, 1 + digits_len(&rest[1..]))
             }
@@ -202,10 +205,10 @@ impl<'a> Lexer<'a> {
         let len = word_len(rest);
         if len == 1 && rest.len() > 1 {
             match (rest[0] | 0x20, rest[1]) {
-                (b'e', b'\'') => return self.literal(1, true),
-                (b'b' | b'x', b'\'') => return self.literal(1, false),
+                (b'e', b'\'') => return self.literal(1, Inside::Escapes),
+                (b'b' | b'x', b'\'') => return self.literal(1, Inside::Bits),
                 (b'u', b'&') if rest.get(2) == Some(&b'\'') => {
-                    return self.literal(2, self.escapes_plainly());
+                    return self.literal(2, self.plain());
                 }
                 (b'u', b'&') if rest.get(2) == Some(&b'"') => {
                     return self.quoted(Kind::UnicodeQuoted, 2);
@@ -219,8 +222,13 @@ impl<'a> Lexer<'a> {
         self.made(Kind::Word, len)
     }
 
-    fn escapes_plainly(&self) -> bool {
-        !self.dialect.standard_conforming_strings
+    /// What a string without prefix is.
+    fn plain(&self) -> Inside {
+        if self.dialect.standard_conforming_strings {
+            Inside::Plain
+        } else {
+            Inside::Escapes
+        }
     }
 
     /// A token of this length from here on.

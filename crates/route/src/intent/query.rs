@@ -83,6 +83,9 @@ struct Query {
     open_ended: Levels,
     /// The next parenthesis is one of those.
     next_open_ended: bool,
+    /// The last parenthesis that was opened may have a statement of any kind in it: that of AS in
+    /// WITH, and of COPY.
+    opens_statement: bool,
 }
 
 impl<C: Catalog + ?Sized> Statements<'_, C> {
@@ -94,6 +97,7 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
             with: Levels::default(),
             open_ended: Levels::default(),
             next_open_ended: false,
+            opens_statement: false,
         };
         let mut token = first;
         loop {
@@ -122,6 +126,10 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
         let chain = query.chain.take();
         query.before = match token.kind {
             Kind::Open => {
+                let is_materialized =
+                    chain.is_some_and(|chain| chain.word.keyword == Keyword::Materialized);
+                query.opens_statement =
+                    is_materialized || matches!(query.before, Before::As | Before::Start);
                 if let Some(chain) = chain.filter(|_| query.before != Before::Dot) {
                     self.call(query, &chain);
                 }
@@ -215,7 +223,7 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
 
     /// Whether the verb of a writing statement is one here, and not somebody's name.
     fn writes(&mut self, query: &Query, verb: Keyword) -> bool {
-        let begins = matches!(query.before, Before::Start | Before::Open | Before::Close);
+        let begins = query.before == Before::Open && query.opens_statement;
         // Behind WITH there may be SEARCH and CYCLE, which end with a name.
         if !begins && !query.with.has(self.depth, true) {
             return false;
@@ -377,7 +385,10 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
             | (K::Grouping, K::Sets)
             | (K::Fetch, K::First | K::Next)
             | (K::Time, K::Zone)
-            | (K::Not, K::Materialized) => true,
+            | (K::Not, K::Materialized)
+            | (K::Ordinality, _) => true,
+            // `SEARCH … SET a (SELECT …)`, `CYCLE … USING a (SELECT …)`.
+            (K::Set | K::Using, _) => in_with,
             // `LEFT JOIN (…)`, `name ILIKE (…)`, `NOT ILIKE (…)`. As functions of a user they would
             // stand behind an operator or a reserved word.
             _ if chain.word.class == Class::Function => {

@@ -30,14 +30,14 @@ keywords! {
     Grant "grant", Group "group", Grouping "grouping", Import "import", Insert "insert", Into "into",
     Isolation "isolation", Key "key", Level "level", Listen "listen", Load "load", Local "local", Lock "lock",
     Materialized "materialized", Merge "merge", Move "move", Next "next", No "no", Not "not", Notify "notify", On "on", Only "only",
-    Operator "operator", Or "or", Order "order", Partition "partition", Prepare "prepare", Prepared "prepared",
+    Operator "operator", Or "or", Order "order", Ordinality "ordinality", Partition "partition", Prepare "prepare", Prepared "prepared",
     Procedure "procedure", Program "program", Read "read", Reassign "reassign", Recursive "recursive",
     Refresh "refresh", Reindex "reindex", Release "release", Replace "replace", Reset "reset",
     Revoke "revoke", Rollback "rollback", Rollup "rollup", Savepoint "savepoint", Second "second",
     Security "security", Select "select", Serializable "serializable", Session "session", Set "set", Sets "sets",
     Share "share", Show "show", Snapshot "snapshot", Start "start", Stdin "stdin", Stdout "stdout",
     Table "table", Temp "temp", Temporary "temporary", Time "time", To "to",
-    Transaction "transaction", Truncate "truncate", Unlisten "unlisten", Update "update",
+    Transaction "transaction", Truncate "truncate", Unlisten "unlisten", Update "update", Using "using",
     Vacuum "vacuum", Values "values", Verbose "verbose", With "with", Work "work", Write "write", Zone "zone",
 }
 

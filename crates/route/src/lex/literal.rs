@@ -6,13 +6,12 @@ use super::blank::line_comment_len;
 use super::{Bad, Kind, Lexer, Token, Trails};
 
 impl Lexer<'_> {
-    /// A string whose quote comes after a prefix; `escapes` says whether a backslash takes away the
-    /// meaning of what follows it.
-    pub(super) fn literal(&mut self, prefix: usize, escapes: bool) -> Token {
+    /// A string whose quote comes after a prefix.
+    pub(super) fn literal(&mut self, prefix: usize, inside: Inside) -> Token {
         let rest = &self.text[self.at..];
         let mut end = prefix + 1;
         loop {
-            match string_len(&rest[end..], escapes, self.dialect.trails) {
+            match string_len(&rest[end..], inside, self.dialect.trails) {
                 Ok(len) => end += len,
                 Err(bad) => return self.bad(bad),
             }
@@ -63,11 +62,22 @@ impl Lexer<'_> {
     }
 }
 
+/// What a quote and a backslash are in a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inside {
+    /// Two quotes are one.
+    Plain,
+    /// And a backslash takes away the meaning of what follows it.
+    Escapes,
+    /// Of bits: the first quote ends it.
+    Bits,
+}
+
 /// Length up to and with the closing quote.
-fn string_len(text: &[u8], escapes: bool, trails: Trails) -> Result<usize, Bad> {
+fn string_len(text: &[u8], inside: Inside, trails: Trails) -> Result<usize, Bad> {
     let mut at = 0;
     loop {
-        let found = if escapes {
+        let found = if inside == Inside::Escapes {
             memchr2(b'\'', b'\\', &text[at..])
         } else {
             memchr(b'\'', &text[at..])
@@ -82,7 +92,7 @@ fn string_len(text: &[u8], escapes: bool, trails: Trails) -> Result<usize, Bad> 
                 at += 2;
             }
             [b'\\'] => return Err(Bad::Unterminated),
-            [_, b'\'', ..] => at += 2,
+            [_, b'\'', ..] if inside != Inside::Bits => at += 2,
             _ => return Ok(at + 1),
         }
     }

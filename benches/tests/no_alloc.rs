@@ -1,4 +1,4 @@
-//! A transaction in steady state asks for no memory: not in `session`, not in `pool`.
+//! A transaction in steady state asks for no memory: not in `session`, not in `pool`, not in `route`.
 //!
 //! Counts calls of the allocator, on each test's thread by itself.
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
@@ -7,6 +7,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use pgweir_benches::{Crowd, Line, requests, rows};
+use pgweir_route::intent::{Cache, NoCatalog};
+use pgweir_route::judge;
+use pgweir_route::lex::Dialect;
 
 struct Counting;
 
@@ -86,6 +89,14 @@ fn of_leases(workers: u16, clients: usize) -> usize {
     })
 }
 
+fn of_judgements(text: &str) -> usize {
+    let mut cache = Cache::new(16, 1);
+    allocations(|| {
+        judge(text.as_bytes(), Dialect::default(), &NoCatalog);
+        cache.judge(text.as_bytes(), Dialect::default(), &NoCatalog);
+    })
+}
+
 fn check(found: &[(&str, usize)]) {
     let too_many: Vec<_> = found.iter().filter(|(_, count)| *count > 0).collect();
     assert!(too_many.is_empty(), "in {ROUNDS} rounds: {too_many:?}");
@@ -123,5 +134,31 @@ fn a_lease_asks_for_no_memory() {
         ("clients waiting", of_leases(1, 256)),
         ("idle connections, two workers", of_leases(2, 8)),
         ("clients waiting, two workers", of_leases(2, 256)),
+    ]);
+}
+
+#[test]
+fn a_judgement_asks_for_no_memory() {
+    check(&[
+        (
+            "short",
+            of_judgements("select lower(a), \"B\" from t where c = $1"),
+        ),
+        (
+            "names that are folded",
+            of_judgements("SELECT Mine(1), \"a\"\"b\"(2), Public.Lower('x')"),
+        ),
+        (
+            "writes",
+            of_judgements("with a as (delete from t returning *) select * from a"),
+        ),
+        (
+            "deep",
+            of_judgements(&format!("select {}1{}", "(".repeat(500), ")".repeat(500))),
+        ),
+        (
+            "long",
+            of_judgements(&"select $$a$$, 'b' /* c */; ".repeat(1000)),
+        ),
     ]);
 }

@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["auth"]),
     ("pool", &[]),
     ("route", &[]),
-    ("session", &["wire"]),
+    ("session", &["wire", "route"]),
     ("admin", &["wire"]),
     (
         "proxy",

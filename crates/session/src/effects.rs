@@ -9,6 +9,7 @@
 use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
+use pgweir_route::lex;
 
 /// A set of things left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -229,23 +230,10 @@ struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
+    /// A comment that does not end takes the rest of the text with it.
     fn skip_blank(&mut self) {
-        loop {
-            let blank = self
-                .text
-                .iter()
-                .take_while(|byte| byte.is_ascii_whitespace())
-                .count();
-            self.text = &self.text[blank..];
-            if self.text.starts_with(b"--") {
-                let end = memchr::memchr(b'\n', self.text).unwrap_or(self.text.len());
-                self.text = &self.text[end..];
-            } else if self.text.starts_with(b"/*") {
-                self.text = &self.text[comment_len(self.text)..];
-            } else {
-                return;
-            }
-        }
+        let len = lex::blank_len(self.text).unwrap_or(self.text.len());
+        self.text = &self.text[len..];
     }
 
     fn next(&mut self) -> Option<&'a [u8]> {
@@ -275,27 +263,6 @@ impl<'a> Words<'a> {
             }
         }
     }
-}
-
-/// Length of the comment that a text begins with. Comments nest (sql-syntax-lexical).
-fn comment_len(text: &[u8]) -> usize {
-    let mut depth = 0;
-    let mut at = 0;
-    while let Some(sign) = text.get(at..at + 2) {
-        match sign {
-            b"/*" => depth += 1,
-            b"*/" => depth -= 1,
-            _ => {
-                at += 1;
-                continue;
-            }
-        }
-        at += 2;
-        if depth == 0 {
-            return at;
-        }
-    }
-    text.len()
 }
 
 fn is_name(byte: u8) -> bool {
@@ -381,6 +348,7 @@ mod tests {
         check("set /* /* */ local */ work_mem='1GB'", none, false);
         check("set /* /* x */ */ local work_mem='1GB'", none, true);
         check("set /* /* local work_mem='1GB'", none, false);
+        check("-- x\rset local work_mem='1GB'", none, true);
         let unknown = Effects::UNKNOWN;
         check("select U&\"pg\\005fadvisory\\005flock\"(1)", unknown, false);
         check("set time zone 'UTC'", none, true);

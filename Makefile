@@ -24,7 +24,7 @@ check: lint doc
 
 lint: prerequisites
 	cargo fmt --check
-	cargo clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+	cargo clippy --workspace --all-targets --features pgweir-proxy/pam $(CARGO_FLAGS) -- -D warnings
 
 doc: prerequisites
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items $(CARGO_FLAGS)
@@ -34,8 +34,13 @@ unit: prerequisites
 
 # On the system's PostgreSQL and on 18.
 e2e: prerequisites
+<<<<<<< HEAD
 	cargo build -p pgweir-proxy $(CARGO_FLAGS)
 	cargo test -p pgweir-tests -p pgweir-tests-parser -p pgweir-tests-sqlx --no-fail-fast $(CARGO_FLAGS) -- --test-threads=$(E2E_THREADS)
+=======
+	cargo build -p pgweir-proxy --features pam $(CARGO_FLAGS)
+	cargo test -p pgweir-tests -p pgweir-tests-sqlx --no-fail-fast $(CARGO_FLAGS) -- --test-threads=$(E2E_THREADS)
+>>>>>>> 296b8d1 (auth_type = pam: each login asks PAM in a process of its own)
 
 # That the benches run, not how fast: in the profile that is built already.
 bench-smoke: prerequisites

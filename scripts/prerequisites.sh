@@ -36,6 +36,7 @@ has setpriv || want util-linux
 has python3 || want python3
 if [ "${1:-}" != --demo ]; then
     [ -x /usr/sbin/slapd ] || want slapd
+    [ -e /usr/include/security/pam_appl.h ] || want libpam0g-dev
     # Debian keeps what makes virtual environments apart from Python.
     python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
     has node || want nodejs

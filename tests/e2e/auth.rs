@@ -1,6 +1,7 @@
 //! Who gets in, and how pgweir itself gets in.
 
 mod ldap;
+mod pam;
 mod query;
 mod rules;
 

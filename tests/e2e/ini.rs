@@ -70,11 +70,12 @@ fn an_ini_is_checked_and_converted(major: Major) {
     let file = room.join("pgbouncer.ini");
     let put = |text: String| fs::write(&file, text).expect("ours");
 
-    put(write(cluster, &room, 6432, "shop = SERVER pool_sise=1\n") + "dns_zone_check_period = 5\n");
+    put(write(cluster, &room, 6432, "shop = SERVER pool_sise=1\n")
+        + "dns_zone_check_period = soon\n");
     for command in ["check", "convert"] {
         let outcome = pgweir(command, &file);
         outcome.check_failure("databases.ini:1: databases.shop.pool_sise: ");
-        outcome.check_failure("pgbouncer.ini:12: dns_zone_check_period: is not supported yet");
+        outcome.check_failure("pgbouncer.ini:12: dns_zone_check_period: invalid value \"soon\"");
     }
 
     let converted = Pooler::start_with_file("pgweir.toml", |room, port| {

@@ -207,8 +207,8 @@ table! {
         /// How clients prove who they are: `any` (they need not, and are whom their database's `user`
         /// says), `trust` (nor need they, but there must be such a user), `plain`, `md5`,
         /// `scram-sha-256`, `cert` (by the common name of a certificate, with a `client_tls_sslmode`
-        /// that verifies it), `hba` (each as `auth_hba_file` says), or
-        /// `ldap` (by a password that a directory knows, see `auth_ldap_options`).
+        /// that verifies it), `hba` (each as `auth_hba_file` says), `ldap` (by a password that a directory
+        /// knows, see `auth_ldap_options`), or `pam` (by one that the system's PAM knows, see `pam_service`).
         auth_type: AuthType = "scram-sha-256", ini "md5" => AtOnce;
         /// With `auth_type = hba`: the file that says who is asked what, in lines as those of
         /// PostgreSQL's `pg_hba.conf`.
@@ -222,6 +222,8 @@ table! {
         /// words for a line of `pg_hba.conf`. Servers of `ldaps` must have a certificate that the system
         /// trusts. Not shown to anybody: there may be a password in it.
         auth_ldap_options: Option<Hidden> as "\"ldapserver=ldap.example.net ldapbasedn='dc=example,dc=net'\"" => AtOnce;
+        /// With `auth_type = pam`: the name of the service, which has a file below /etc/pam.d.
+        pam_service: String = "pgweir", ini "pgbouncer" => AtOnce;
         /// File of users and secrets, in lines of `"user" "secret"`.
         auth_file: Option<PathBuf> as "\"/etc/pgweir/userlist.txt\"" => AtOnce;
         /// Who asks the server for the secrets of users that no file has, with `auth_query`. Not given:

@@ -33,6 +33,7 @@ pub mod log;
 pub mod login;
 pub mod lookup;
 pub mod mail;
+pub mod pam;
 pub mod passthrough;
 pub mod peers;
 pub mod pidfile;

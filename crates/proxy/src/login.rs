@@ -177,7 +177,7 @@ async fn prove(
         introduce(client, &conversation, wish);
         (conversation, way) = self::way::way(worker, client, conversation, wish)?;
     }
-    let conversation = authenticate(worker, conversation, wish, &known, &way).await?;
+    let conversation = authenticate(worker, client, conversation, wish, &known, &way).await?;
     known.keep(worker, wish);
     Ok(conversation)
 }
@@ -449,7 +449,7 @@ async fn console(
         // Users of the console are the operator's: no server is asked about them.
         let known = Known::of_files(worker, wish);
         let (conversation, way) = way(worker, client, conversation, wish)?;
-        authenticate(worker, conversation, wish, &known, &way).await?
+        authenticate(worker, client, conversation, wish, &known, &way).await?
     };
     let mut conversation = conversation;
     let mut out = Vec::new();

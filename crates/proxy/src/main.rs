@@ -57,6 +57,15 @@ enum Command {
         /// The configuration file
         file: PathBuf,
     },
+    /// Asks PAM about a user and a password on standard input; pgweir calls itself so
+    #[cfg(feature = "pam")]
+    #[command(hide = true)]
+    PamCheck {
+        /// The service of PAM's
+        service: String,
+        /// Address of the client; may be empty
+        from: String,
+    },
     /// Prints a pgweir.toml that says what PgBouncer's configuration says
     Convert {
         /// PgBouncer's pgbouncer.ini
@@ -86,6 +95,8 @@ fn main() -> ExitCode {
     match (&arguments.command, &arguments.config) {
         (Some(Command::Check { file }), _) => check(file),
         (Some(Command::Convert { file }), _) => convert(file.clone()),
+        #[cfg(feature = "pam")]
+        (Some(Command::PamCheck { service, from }), _) => pgweir_proxy::pam::ask(service, from),
         (None, Some(_)) => run(arguments),
         (None, None) => {
             eprintln!("pgweir: no configuration file specified");

@@ -8,6 +8,8 @@ use pgweir_auth::ident::{self, Mapping, Maps};
 use pgweir_auth::{Method, Parsed};
 use pgweir_config::{AuthType, Hidden, Mistake, Settings};
 
+use crate::pam;
+
 /// The rules in force.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -33,6 +35,14 @@ impl Rules {
             AuthType::ScramSha256 => Way::Ask(Method::Scram),
             AuthType::Cert => Way::Certificate { map: None },
             AuthType::Hba => return Self::of_files(settings, mistakes),
+            AuthType::Pam => {
+                if !pam::IS_BUILT_IN {
+                    let what =
+                        "\"pam\": this pgweir was built without it; build it with --features pam";
+                    mistakes.push(Mistake::new("auth_type", what));
+                }
+                Way::Pam
+            }
             AuthType::Ldap => {
                 let options = settings.auth_ldap_options.as_ref().map(Hidden::text);
                 match hba::ldap_options(options.as_ref().map_or("", |text| text)) {

@@ -14,13 +14,14 @@ use pgweir_pool::{Fatal, Kind, PoolId, PoolKey, Pools, Release, WorkerId};
 use pgweir_route::Hosts;
 use pgweir_session::{Parameters, Statements};
 use tokio::sync::mpsc::error::SendError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::admission::{Admissions, Newcomers};
 use crate::dns::Dns;
 use crate::files::Files;
 use crate::limits;
 use crate::mail::{Mail, Order};
+use crate::pam;
 use crate::peers::Peers;
 use crate::rules::Rules;
 use crate::stats::{DatabaseStats, Stats, Totals};
@@ -77,6 +78,8 @@ pub struct Shared {
     pub stats: Mutex<std::collections::BTreeMap<Arc<str>, DatabaseStats>>,
     /// The same for all databases together; its `workers` are empty.
     pub overall: Mutex<DatabaseStats>,
+    /// Taken by who asks PAM.
+    pub pam: Semaphore,
     /// Names of hosts.
     pub dns: Dns,
     /// Cancel requests on their way to other processes.
@@ -137,6 +140,7 @@ impl Shared {
             hosts: Mutex::default(),
             stats: Mutex::default(),
             overall: Mutex::default(),
+            pam: Semaphore::new(pam::AT_ONCE),
             dns: Dns::default(),
             peers: Peers::default(),
             averaged: Mutex::new(Instant::now()),

@@ -226,7 +226,7 @@ fn a_silent_directory_holds_up_nobody(major: Major) {
     let password = target.password("app-ldap");
     let error = Wire::try_connect(&password, &[]).unwrap_err();
     assert_eq!(error.message, "LDAP authentication failed");
-    pooler.logs("the directory does not answer");
+    pooler.logs("there is no answer");
 }
 
 fn lines_of_a_file(major: Major) {

@@ -270,7 +270,8 @@ fn doubtful_secrets_are_told(_: Major) {
     )
     .unwrap();
     let text = format!(
-        "[pgweir]\nauth_file = {users:?}\n[users.e]\npassword = \"md5me\"\n[users.f]\npassword = \"x\"\n"
+        "[pgweir]\nauth_file = {users:?}\n[users.e]\npassword = \"md5me\"\n[users.f]\npassword = \"x\"\n\
+         [databases.shop]\n"
     );
     let outcome = check(&room, &text);
     outcome.check("doubts are no mistakes");

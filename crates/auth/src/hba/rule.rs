@@ -26,6 +26,8 @@ pub enum Way {
     },
     /// By a password that a directory is asked about.
     Ldap(Directory),
+    /// By a password that the system's PAM is asked about. No line says so.
+    Pam,
 }
 
 impl Way {
@@ -34,7 +36,7 @@ impl Way {
     pub fn map(&self) -> Option<&str> {
         match self {
             Self::Certificate { map } | Self::Peer { map } => map.as_deref(),
-            Self::Ask(_) | Self::Ldap(_) => None,
+            Self::Ask(_) | Self::Ldap(_) | Self::Pam => None,
         }
     }
 }

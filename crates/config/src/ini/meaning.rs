@@ -204,12 +204,6 @@ fn judge<T>(key: &Key<T>, scratch: &mut T, raw: Raw) -> Result<Raw, String> {
     let (Raw::Ini(value) | Raw::Connect(value)) = &raw else {
         return Ok(raw);
     };
-    let is_value = |(name, word, _): &&(&str, &str, &str)| {
-        *name == key.name && value.eq_ignore_ascii_case(word)
-    };
-    if let Some((_, word, instead)) = options::VALUES.iter().find(is_value) {
-        return Err(format!("\"{word}\" is not supported yet: {instead}"));
-    }
     let Err(message) = (key.assign)(scratch, &raw) else {
         return Ok(raw);
     };

@@ -1,4 +1,4 @@
-//! What of PgBouncer's is not a key of pgweir: not yet, or not ever.
+//! What of PgBouncer's is not a key of pgweir.
 //!
 //! `docs/pgbouncer.md` is written from here: after a change,
 //! `PGWEIR_WRITE_REFERENCE=1 cargo test -p pgweir-config reference`.
@@ -39,14 +39,6 @@ const RESTART: &[&str] = &[
 pub(crate) fn is_restart(name: &str) -> bool {
     RESTART.contains(&name)
 }
-
-/// Values that a key of pgweir does not have yet. To say one is a mistake, rather than to believe that it is
-/// in force.
-pub(crate) const VALUES: &[(&str, &str, &str)] = &[(
-    "auth_type",
-    "pam",
-    "PAM is not asked: that takes its library in C; \"ldap\" asks a directory",
-)];
 
 /// What pgweir understands and does nothing about, with the reason, which is told whenever it is
 /// met.

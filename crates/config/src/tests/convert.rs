@@ -299,6 +299,7 @@ max_packet_size = "64kB"
 report_pooler = true
 # "scram-sha-256" is safer, and can be used unless auth_file has MD5 hashes in it.
 auth_type = "md5"
+pam_service = "pgbouncer"
 # From the directory in which pgweir is started.
 auth_file = "userlist.txt"
 # "postgresql" says more, unless a program looks for SQLSTATE 08P01.

@@ -79,7 +79,7 @@ words! {
 
 words! {
     /// How clients prove who they are.
-    pub enum AuthType, "one of any, trust, plain, md5, scram-sha-256, cert, hba, ldap" {
+    pub enum AuthType, "one of any, trust, plain, md5, scram-sha-256, cert, hba, ldap, pam" {
         /// Not at all, and the name does not matter: the database says who its clients are.
         Any = "any",
         /// Not at all; the user must be known all the same.
@@ -96,6 +96,8 @@ words! {
         Hba = "hba",
         /// By a password that an LDAP directory knows.
         Ldap = "ldap",
+        /// By a password that the system's PAM knows.
+        Pam = "pam",
     }
 }
 

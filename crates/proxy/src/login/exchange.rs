@@ -14,13 +14,17 @@ use zeroize::Zeroizing;
 use super::known::Known;
 use super::wish::Wish;
 use super::{Conversation, Failure, Outcome};
+use crate::client::ClientShared;
 use crate::ldap;
+use crate::pam;
+use crate::place::Peer;
 use crate::report::Report;
 use crate::worker::Worker;
 
 /// Has the client prove that it is who it says.
 pub(super) async fn authenticate(
     worker: &Rc<Worker>,
+    client: &ClientShared,
     conversation: Conversation,
     wish: &Wish,
     known: &Known,
@@ -48,16 +52,64 @@ pub(super) async fn authenticate(
             let text = "unix socket login rejected";
             known_by(conversation, known, outcome, name, text)
         }
-        Way::Ldap(directory) => by_directory(worker, conversation, wish, directory).await,
+        Way::Ldap(directory) => {
+            let judge = Judge::Directory(directory);
+            by_password(worker, client, conversation, wish, judge).await
+        }
+        Way::Pam => by_password(worker, client, conversation, wish, Judge::Pam).await,
     }
 }
 
-/// A directory is asked whether the password is right. With it the server is logged in to, too.
-async fn by_directory(
+/// Who is asked about a password.
+enum Judge<'a> {
+    Directory(&'a Directory),
+    Pam,
+}
+
+impl Judge<'_> {
+    /// In PgBouncer's words.
+    fn refusal(&self) -> &'static str {
+        match self {
+            Self::Directory(_) => "LDAP authentication failed",
+            Self::Pam => "PAM authentication failed",
+        }
+    }
+
+    /// Asks; what is said against it, and whether that is the client's, so that the operator need not
+    /// look.
+    async fn ask(
+        &self,
+        worker: &Worker,
+        peer: Peer,
+        user: &str,
+        password: &str,
+    ) -> Result<(), (String, bool)> {
+        match self {
+            Self::Directory(directory) => {
+                let answer = ldap::check(directory, user, password).await;
+                answer.map_err(|error| (error.to_string(), error.is_clients()))
+            }
+            Self::Pam => {
+                let from = match peer {
+                    Peer::Tcp(address) => Some(address.ip()),
+                    Peer::Unix(_) => None,
+                };
+                let service = worker.shared.config.load().settings.pam_service.clone();
+                let turns = &worker.shared.pam;
+                let answer = pam::check(turns, &service, from, user, password).await;
+                answer.map_err(|error| (error.to_string(), error.is_clients()))
+            }
+        }
+    }
+}
+
+/// Somebody else is asked whether the password is right. With it the server is logged in to, too.
+async fn by_password(
     worker: &Worker,
+    client: &ClientShared,
     mut conversation: Conversation,
     wish: &Wish,
-    directory: &Directory,
+    judge: Judge<'_>,
 ) -> Outcome<Conversation> {
     let mut out = Vec::new();
     encode::authentication_cleartext(&mut out);
@@ -73,13 +125,13 @@ async fn by_directory(
         Err(error) => return conversation.refuse(Report::new("08P01", error.to_string())),
     };
     let user = &wish.user;
-    let refusal = || Report::new("28P01", "LDAP authentication failed");
+    let refusal = || Report::new("28P01", judge.refusal());
     let Some(password) = password else {
         return conversation.refuse(refusal().cause("the password is not UTF-8"));
     };
     let asked = tokio::time::timeout_at(
         conversation.deadline,
-        ldap::check(directory, user, password),
+        judge.ask(worker, client.peer, user, password),
     );
     let answer = tokio::select! {
         biased;
@@ -97,17 +149,14 @@ async fn by_directory(
             }
             Ok(conversation)
         }
-        Ok(Err(error)) => {
-            if !error.is_clients() {
-                tracing::error!(user, %error, "LDAP authentication failed");
+        Ok(Err((why, is_clients))) => {
+            if !is_clients {
+                tracing::error!(user, error = why, "{}", judge.refusal());
             }
-            conversation.refuse(refusal().cause(error.to_string()))
+            conversation.refuse(refusal().cause(why))
         }
         Err(_) => {
-            tracing::error!(
-                user,
-                "LDAP authentication failed: the directory does not answer"
-            );
+            tracing::error!(user, "{}: there is no answer", judge.refusal());
             conversation.refuse(refusal())
         }
     }

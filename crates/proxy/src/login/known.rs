@@ -69,7 +69,7 @@ pub(super) async fn user(
 ) -> Outcome<(Conversation, Known)> {
     let known = Known::of_files(worker, wish);
     // Where nobody need be known, or a directory knows, nobody is asked.
-    let others_know = matches!(way, Way::Ask(Method::Any) | Way::Ldap(_));
+    let others_know = matches!(way, Way::Ask(Method::Any) | Way::Ldap(_) | Way::Pam);
     if known.secret.is_some() || others_know {
         return Ok((conversation, known));
     }

@@ -187,10 +187,6 @@ fn values_that_pgbouncer_refuses_or_misreads() {
         "max_packet_size = 64kB",
         "max_packet_size: invalid value \"64kB\" for parameter max_packet_size: expected a number of bytes",
     );
-    check(
-        "auth_type = PAM",
-        "auth_type: \"pam\" is not supported yet: PAM is not asked: that takes its library in C; \"ldap\" asks a directory",
-    );
 }
 
 #[test]

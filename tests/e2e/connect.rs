@@ -1,10 +1,11 @@
 //! Getting in, and a first query.
 
-use pgweir_tests::{Scene, Wire, cases};
+use pgweir_tests::{Config, Major, Pooler, Scene, Wire, cases, free_port};
 
 cases! {
     select: direct session transaction statement;
     settings_of_the_startup_packet: direct session transaction statement;
+    why_no_server_can_be_reached;
 }
 
 fn select(scene: &Scene) {
@@ -39,5 +40,30 @@ fn settings_of_the_startup_packet(scene: &Scene) {
         assert_eq!(wire.sql("SELECT date '2026-02-01'"), ["01.02.2026"]);
         assert_eq!(other.sql("SHOW IntervalStyle"), ["postgres"]);
         assert_eq!(other.sql("SELECT date '2026-02-01'"), ["2026-02-01"]);
+    }
+}
+
+fn why_no_server_can_be_reached(_: Major) {
+    let down = format!("127.0.0.1:{}", free_port());
+    for (host, why) in [
+        (&*down, "connect failed: Connection refused (os error 111)"),
+        (
+            "mistyped.invalid:5432",
+            "server DNS lookup failed: mistyped.invalid: ",
+        ),
+    ] {
+        let config = Config::new()
+            .user("app")
+            .database_set("shop", "hosts", [host])
+            .set("client_login_timeout", "1s");
+        let pooler = Pooler::start(&config);
+        let error = Wire::try_connect(&pooler.target("shop"), &[]).expect_err("nobody is there");
+        assert_eq!(error.message, "client_login_timeout (server down)");
+        let detail = format!("The last attempt to connect failed: {why}");
+        assert!(error.detail.starts_with(&detail), "{error:?}");
+        assert_eq!(
+            &*error.hint,
+            "See whether the server is up and lets the pooler in."
+        );
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::action::Action;
+use crate::backoff::Failing;
 use crate::caps::Caps;
 use crate::conn::Conn;
 use crate::limits::Limits;
@@ -204,6 +205,12 @@ impl Pools {
     pub fn is_stale(&self, id: ConnId) -> bool {
         let conn = self.conns.get(id.slot as usize);
         conn.is_some_and(|conn| conn.generation == id.generation && conn.stale)
+    }
+
+    /// How the last attempt to connect failed, if none has worked since.
+    pub fn failure(&self, pool: PoolId) -> Option<Arc<str>> {
+        let failing = self.pools[self.slot(pool)?].failing.as_ref();
+        failing.map(Failing::cause)
     }
 
     /// Whether no connection of a database (of any, if none is named) is in use or being opened.

@@ -38,8 +38,11 @@ pub async fn first_server_of(
     deadline: Instant,
 ) -> Result<Box<Leased>, Report> {
     let granted = tokio::time::timeout_at(deadline, granted(worker, client, pool, successor)).await;
-    let down = || Report::new("08006", "client_login_timeout (server down)");
-    match granted.map_err(|_| down())?? {
+    let down = |pool: &PoolId| {
+        let cause = worker.shared.pools.lock().failure(*pool);
+        Report::server_down(cause.as_deref())
+    };
+    match granted.map_err(|_| down(pool))?? {
         Grant::Lease(leased) => Ok(leased),
         _ => Err(Report::new(
             "XX000",

@@ -181,6 +181,23 @@ impl Report {
             .hint(format!("Raise {setting}."))
     }
 
+    /// A login that took too long because there was no server connection, and how the last attempt to make
+    /// one failed.
+    pub fn server_down(cause: Option<&str>) -> Self {
+        let report = Self::new("08006", "client_login_timeout (server down)");
+        match cause {
+            Some(cause) => report.because(cause),
+            None => report,
+        }
+    }
+
+    /// The same with how the last attempt to connect failed.
+    fn because(self, cause: &str) -> Self {
+        let (_, cause) = of_cause(cause);
+        self.detail(format!("The last attempt to connect failed: {cause}."))
+            .hint("See whether the server is up and lets the pooler in.")
+    }
+
     /// No server connection could be had.
     pub fn no_server(refusal: &pgweir_pool::Refusal) -> Self {
         use pgweir_pool::Refusal as Why;
@@ -197,13 +214,12 @@ impl Report {
                 hindered(Self::new("53300", "query_wait_timeout"), detail, hindrance)
             }
             Why::LoginFailing { cause } => {
-                let (_, cause) = of_cause(cause);
-                Self::new(
-                    "08006",
-                    format!(
-                        "server login has been failing, cached error: {cause} (server_login_retry)"
-                    ),
-                )
+                let (_, text) = of_cause(cause);
+                let text = headline(text);
+                let message = format!(
+                    "server login has been failing, cached error: {text} (server_login_retry)"
+                );
+                Self::new("08006", message).because(cause)
             }
             Why::LoginRefused { cause } => match of_cause(cause) {
                 (Some(sqlstate), message) => Self::of_server(sqlstate.to_owned(), message),
@@ -262,6 +278,14 @@ fn hindered(report: Report, detail: String, hindrance: &pgweir_pool::Hindrance) 
         }
     };
     report.detail(detail).hint(hint)
+}
+
+/// What PgBouncer says of a cause: not what the system adds to it.
+fn headline(cause: &str) -> &str {
+    match cause.split_once(": ") {
+        Some((known @ ("connect failed" | "server DNS lookup failed"), _)) => known,
+        _ => cause,
+    }
 }
 
 /// A cause as `connect` gives it: the server's SQLSTATE, if it gave one, and the rest.
@@ -464,6 +488,19 @@ mod tests {
                 "server login has been failing, cached error: connect timeout (server_login_retry)",
             ),
         );
+        let refused = Report::no_server(&Why::LoginFailing {
+            cause: cause("connect failed: Connection refused (os error 111)"),
+        });
+        check(
+            &refused,
+            "08006",
+            (
+                "08P01",
+                "server login has been failing, cached error: connect failed (server_login_retry)",
+            ),
+        );
+        let detail = "The last attempt to connect failed: connect failed: Connection refused (os error 111).";
+        assert_eq!(refused.detail.as_deref(), Some(detail));
         check(
             &Report::no_server(&Why::LoginRefused {
                 cause: cause("28000 role \"x\" is not permitted to log in"),

@@ -34,13 +34,8 @@ unit: prerequisites
 
 # On the system's PostgreSQL and on 18.
 e2e: prerequisites
-<<<<<<< HEAD
-	cargo build -p pgweir-proxy $(CARGO_FLAGS)
-	cargo test -p pgweir-tests -p pgweir-tests-parser -p pgweir-tests-sqlx --no-fail-fast $(CARGO_FLAGS) -- --test-threads=$(E2E_THREADS)
-=======
 	cargo build -p pgweir-proxy --features pam $(CARGO_FLAGS)
-	cargo test -p pgweir-tests -p pgweir-tests-sqlx --no-fail-fast $(CARGO_FLAGS) -- --test-threads=$(E2E_THREADS)
->>>>>>> 296b8d1 (auth_type = pam: each login asks PAM in a process of its own)
+	cargo test -p pgweir-tests -p pgweir-tests-parser -p pgweir-tests-sqlx --no-fail-fast $(CARGO_FLAGS) -- --test-threads=$(E2E_THREADS)
 
 # That the benches run, not how fast: in the profile that is built already.
 bench-smoke: prerequisites

@@ -116,12 +116,14 @@ impl<'a> Tree<'a> {
             return false;
         };
         let options = explain["options"].as_array().expect("a list").iter();
-        let runs = options.filter_map(node).any(|(_, option)| {
+        let analyze = options
+            .filter_map(node)
+            .filter(|(_, option)| option["defname"] == "analyze");
+        let runs = analyze.last().is_some_and(|(_, option)| {
             let value = option["arg"].to_string();
-            let is_off = ["\"off\"", "\"false\"", "\"ival\":0"]
+            !["\"off\"", "\"false\"", "\"ival\":0"]
                 .iter()
-                .any(|off| value.contains(off));
-            option["defname"] == "analyze" && !is_off
+                .any(|off| value.contains(off))
         });
         !runs
     }

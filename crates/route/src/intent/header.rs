@@ -136,7 +136,8 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
             let value = value.strip_prefix(b"'").unwrap_or(value);
             let value = value.strip_suffix(b"'").unwrap_or(value);
             let is_off = |off: &str| value.eq_ignore_ascii_case(off.as_bytes());
-            runs |= !["off", "false", "0"].into_iter().any(is_off);
+            // The last one counts.
+            runs = !["off", "false", "0"].into_iter().any(is_off);
         }
         runs
     }

@@ -116,10 +116,10 @@ impl<'a> Tree<'a> {
             return false;
         };
         let options = explain["options"].as_array().expect("a list").iter();
-        let analyze = options
+        let mut analyze = options
             .filter_map(node)
             .filter(|(_, option)| option["defname"] == "analyze");
-        let runs = analyze.last().is_some_and(|(_, option)| {
+        let runs = analyze.next_back().is_some_and(|(_, option)| {
             let value = option["arg"].to_string();
             !["\"off\"", "\"false\"", "\"ival\":0"]
                 .iter()

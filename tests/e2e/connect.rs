@@ -1,11 +1,17 @@
 //! Getting in, and a first query.
 
-use pgweir_tests::{Config, Major, Pooler, Scene, Wire, cases, free_port};
+use std::fs;
+use std::process::Command;
+
+use pgweir_tests::{
+    Cluster, Config, Major, Outcome, Pooler, Room, Scene, Target, Wire, cases, free_port,
+};
 
 cases! {
     select: direct session transaction statement;
     settings_of_the_startup_packet: direct session transaction statement;
     why_no_server_can_be_reached;
+    sockets_without_files;
 }
 
 fn select(scene: &Scene) {
@@ -66,4 +72,44 @@ fn why_no_server_can_be_reached(_: Major) {
             "See whether the server is up and lets the pooler in."
         );
     }
+}
+
+fn sockets_without_files(major: Major) {
+    let cluster = Cluster::shared(major);
+    let database = cluster.database();
+    // Names of the abstract namespace are the machine's.
+    let name = format!("@pgweir-test-{}-{}", std::process::id(), free_port());
+    let config = Config::of(cluster, &database).set("unix_socket_dir", name.as_str());
+    let near = Pooler::start(&config);
+    let target = Target {
+        host: name.clone(),
+        ..near.target(&database)
+    };
+    assert_eq!(target.sql("SELECT current_user"), "app");
+
+    // A pooler may be another's server.
+    let host = format!("{name}:{}", near.port());
+    let far = Config::of(cluster, &database).database_set(&database, "hosts", [&*host]);
+    let far = Pooler::start(&far);
+    assert_eq!(far.target(&database).sql("SELECT current_user"), "app");
+
+    // It is somebody's as long as somebody listens, and not a moment longer.
+    let room = Room::new("second");
+    let file = room.join("pgweir.toml");
+    let text = config.clone().set("listen_addr", "").text(near.port());
+    fs::write(&file, &text).expect("ours");
+    let second = Outcome::of(Command::new(Pooler::program()).arg(&file), "");
+    second.check_failure(&format!(
+        "unix socket is in use, cannot continue: {name}/.s.PGSQL.{}",
+        near.port()
+    ));
+    let port = near.port();
+    drop(near);
+    let again = Room::new("again");
+    let file = again.join("pgweir.toml");
+    fs::write(&file, config.text(port)).expect("ours");
+    let starting = Pooler::starting(&again, "pgweir.toml").arg(file);
+    let again = Pooler::start_as(starting, again, port);
+    assert_eq!(target.sql("SELECT 1"), "1");
+    drop(again);
 }

@@ -29,6 +29,7 @@ pub mod ldap;
 pub mod lease;
 pub mod limits;
 pub mod listen;
+pub mod local;
 pub mod log;
 pub mod login;
 pub mod lookup;

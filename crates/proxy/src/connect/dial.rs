@@ -1,7 +1,6 @@
 //! Reaching a server: its socket, and TLS on it.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
 
 use pgweir_config::{Host, SslMode};
@@ -10,6 +9,7 @@ use pgweir_wire::encode;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Error;
+use crate::local;
 use crate::stream::{Socket, Stream, tune};
 use crate::tls::peer_certificate;
 use crate::worker::Worker;
@@ -35,7 +35,7 @@ pub(super) async fn dial(
             Socket::Tcp(TcpStream::from_std(std)?)
         }
         Host::Unix { dir, port } => {
-            let path = Path::new(dir).join(format!(".s.PGSQL.{port}"));
+            let path = local::path(dir, *port);
             Socket::Unix(UnixStream::connect(path).await?)
         }
     };

@@ -15,6 +15,7 @@ use pgweir_config::{Config, Settings};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::identity;
+use crate::local;
 use crate::systemd::Passed;
 
 /// Why nothing can be listened on.
@@ -111,12 +112,18 @@ impl Bound {
         let mut listeners = Listeners::default();
         // TCP last: whoever finds its port open finds everything else there too.
         if !settings.unix_socket_dir.is_empty() {
-            match unix(settings, backlog, whose) {
-                Ok((socket, path)) => {
-                    let address = format!("unix:{}", path.0.display());
+            let path = local::path(&settings.unix_socket_dir, settings.listen_port);
+            let bound = if local::is_abstract(&path) {
+                nameless(&path, backlog).map(|socket| (socket, None))
+            } else {
+                unix(settings, &path, backlog, whose).map(|(socket, own)| (socket, Some(own)))
+            };
+            match bound {
+                Ok((socket, own)) => {
+                    let address = format!("unix:{}", local::shown(&path));
                     tracing::info!(address, "listening");
                     listeners.unix.push(socket);
-                    listeners.paths.push(path);
+                    listeners.paths.extend(own);
                 }
                 // Whoever comes by that socket would reach somebody else.
                 Err(error @ Error::InUse(_)) => return Err(error),
@@ -236,21 +243,39 @@ fn tcp(address: SocketAddr, settings: &Settings) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A socket in the abstract namespace: without a file there is nobody's to remove, nor rights; and it cannot be taken
+/// over.
+fn nameless(path: &Path, backlog: i32) -> Result<std::os::unix::net::UnixListener, Error> {
+    let listen = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        socket.listen(backlog)?;
+        Ok(socket.into())
+    };
+    listen().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => Error::InUse(local::shown(path).into()),
+        _ => Error::Listen {
+            address: local::shown(path),
+            source,
+        },
+    })
+}
+
 fn unix(
     settings: &Settings,
+    path: &Path,
     backlog: i32,
     whose: Unix,
 ) -> Result<(std::os::unix::net::UnixListener, OwnPath), Error> {
     let group = Some(settings.unix_socket_group.as_str()).filter(|name| !name.is_empty());
     let group = group.map(identity::group).transpose()?;
-    let path =
-        Path::new(&settings.unix_socket_dir).join(format!(".s.PGSQL.{}", settings.listen_port));
     let own = match whose {
         Unix::Free => {
-            if std::os::unix::net::UnixStream::connect(&path).is_ok() {
-                return Err(Error::InUse(path));
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(Error::InUse(path.to_owned()));
             }
-            path.clone()
+            path.to_owned()
         }
         // Beside the other's, until somebody listens.
         Unix::TakenOver => path.with_extension("new"),
@@ -268,9 +293,9 @@ fn unix(
         std::fs::set_permissions(&own, mode)?;
         socket.listen(backlog)?;
         if own != path {
-            std::fs::rename(&own, &path)?;
+            std::fs::rename(&own, path)?;
         }
-        Ok((socket.into(), OwnPath::of(path.clone())?))
+        Ok((socket.into(), OwnPath::of(path.to_owned())?))
     };
     listen().map_err(|source| Error::Listen {
         address: path.display().to_string(),

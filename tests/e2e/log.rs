@@ -20,9 +20,10 @@ fn ini(cluster: &Cluster, database: &str, room: &Room, port: u16, more: &str) ->
     let users = room.join("userlist.txt");
     fs::write(&users, "\"app\" \"app-secret\"\n\"ops\" \"ops-secret\"\n").expect("ours");
     format!(
-        "[databases]\n{database} = host=127.0.0.1 port={} pool_size=2\n[pgbouncer]\n\
+        "[databases]\n{database} = host=127.0.0.1 port={} pool_size=2\ngone = host=127.0.0.1 port={} dbname=nosuch\n[pgbouncer]\n\
          listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir = {}\n\
          auth_type = scram-sha-256\nauth_file = {}\nadmin_users = ops\n{more}",
+        cluster.port(),
         cluster.port(),
         room.path().display(),
         users.display(),
@@ -74,6 +75,10 @@ fn pgbouncers_lines(major: Major) {
         .password("wrong")
         .psql("SELECT 1")
         .check_failure("FATAL");
+    let refused = target.database("gone").psql("SELECT 1");
+    refused.check_failure("does not exist");
+    let unix = target.host(pooler.room().path());
+    assert_eq!(unix.sql("SELECT 1"), "1");
     pooler.ask("RELOAD");
     pooler.signal(Signal::SIGHUP);
     pooler.logs("stats: ");
@@ -109,6 +114,15 @@ fn pgbouncers_lines(major: Major) {
         "LOG",
         &format!("S-0x#: {database}/app@127.0.0.1:# new connection to server (from 127.0.0.1:#)"),
     );
+    has(
+        "WARNING",
+        "S-0x#: gone/app@127.0.0.1:# server login failed: FATAL database \"nosuch\" does not exist",
+    );
+    let unix = format!(
+        "C-0x#: {database}/app@unix(#):{} login attempt: ",
+        target.port
+    );
+    has("LOG", &unix);
     has(
         "WARNING",
         &format!("{client} pooler error: SASL authentication failed"),

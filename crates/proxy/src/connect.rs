@@ -31,7 +31,10 @@ use crate::worker::Worker;
 /// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The host cannot be reached, or hung up.
+    /// The host cannot be reached.
+    #[error("connect failed: {0}: {1}")]
+    Connect(String, #[source] io::Error),
+    /// It hung up.
     #[error("connect failed: {0}")]
     Io(#[from] io::Error),
     /// The name of the host has no address, or nobody can tell.
@@ -248,7 +251,12 @@ async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error>
         }
         if let Err(error) = &result {
             let name = target.hosts[host.0].to_string();
-            crate::report::connect_failed(&key.database, &key.user, &name, error);
+            let what = match error {
+                // In the server's words, with its severity.
+                Error::Refused { message, .. } => format!("FATAL {message}"),
+                other => other.to_string(),
+            };
+            crate::report::connect_failed(&worker.shared, &key, &name, &what);
         }
         // One host that does not answer is no reason to wait as long as there is another.
         tried.push(host);

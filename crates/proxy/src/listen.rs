@@ -168,7 +168,8 @@ async fn accept_unix(worker: &Rc<Worker>, listener: &UnixListener) {
         };
         let pid = stream.peer_cred().ok().and_then(|cred| cred.pid());
         let socket = stream::Socket::Unix(stream);
-        if let Err(error) = dispatch(worker, socket, Peer::Unix(pid), None) {
+        let port = worker.shared.config.load().settings.listen_port;
+        if let Err(error) = dispatch(worker, socket, Peer::Unix(pid, port), None) {
             tracing::debug!(%error, "connection lost before login");
         }
     }

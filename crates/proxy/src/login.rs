@@ -138,7 +138,7 @@ pub async fn run(
     }
     resumed(worker, &conversation).await?;
     // Whoever comes by TCP has come before the port was closed.
-    let is_late = matches!(client.peer, Peer::Unix(_));
+    let is_late = matches!(client.peer, Peer::Unix(..));
     if is_late && *worker.shared.open.borrow() != Open::Everything {
         return conversation.refuse(Report::new("57P03", "pooler is shutting down"));
     }

@@ -49,16 +49,16 @@ impl Place {
 pub enum Peer {
     /// TCP.
     Tcp(SocketAddr),
-    /// A Unix socket: process id of the other side, if the system tells.
-    Unix(Option<i32>),
+    /// A Unix socket: process id of the other side, if the system tells, and the port in its name.
+    Unix(Option<i32>, u16),
 }
 
 impl std::fmt::Display for Peer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(addr) => write!(out, "{addr}"),
-            Self::Unix(Some(pid)) => write!(out, "unix({pid})"),
-            Self::Unix(None) => out.write_str("unix"),
+            Self::Unix(Some(pid), port) => write!(out, "unix({pid}):{port}"),
+            Self::Unix(None, port) => write!(out, "unix:{port}"),
         }
     }
 }

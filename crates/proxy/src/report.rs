@@ -1,9 +1,9 @@
 //! Errors become what a client reads and what the log says; only here.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use pgweir_config::{ErrorStyle, LogFormat};
+use pgweir_pool::PoolKey;
 use pgweir_session::Refusal;
 use pgweir_wire::encode::{self, ErrorFields};
 use pgweir_wire::startup;
@@ -195,7 +195,7 @@ impl Report {
     fn because(self, cause: &str) -> Self {
         let (_, cause) = of_cause(cause);
         self.detail(format!("The last attempt to connect failed: {cause}."))
-            .hint("See whether the server is up and lets the pooler in.")
+            .hint(look_there(cause))
     }
 
     /// No server connection could be had.
@@ -274,10 +274,19 @@ fn hindered(report: Report, detail: String, hindrance: &pgweir_pool::Hindrance) 
                 .detail(format!(
                     "{detail} The last attempt to connect failed: {cause}."
                 ))
-                .hint("See whether the server is up and lets the pooler in.");
+                .hint(look_there(cause));
         }
     };
     report.detail(detail).hint(hint)
+}
+
+/// Where to look when a server cannot be reached.
+fn look_there(cause: &str) -> &'static str {
+    if cause.starts_with("server DNS lookup failed") {
+        "See whether the host of the database is spelled well, and the name servers answer."
+    } else {
+        "See whether the server is up and lets the pooler in."
+    }
 }
 
 /// What PgBouncer says of a cause: not what the system adds to it.
@@ -443,13 +452,14 @@ pub fn server_closed(shared: &Shared, facts: &ServerFacts, reason: &str) {
 }
 
 /// A server refused a connection, or could not be reached.
-pub fn connect_failed(
-    database: &Arc<str>,
-    user: &Arc<str>,
-    host: &str,
-    error: &impl std::fmt::Display,
-) {
-    tracing::warn!(%database, %user, host, "server login failed: {error}");
+pub fn connect_failed(shared: &Shared, key: &PoolKey, host: &str, what: &str) {
+    tracing::warn!(
+        server = shared.next_id(),
+        database = %key.database,
+        user = %key.user,
+        host,
+        "server login failed: {what}"
+    );
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// For how long answers are believed.
 #[derive(Debug, Clone, Copy)]
 pub struct Trust {
-    /// Addresses, whatever else their answer says (`dns_max_ttl`).
+    /// Addresses at most (`dns_max_ttl`).
     pub max: Duration,
     /// That there are none (`dns_nxdomain_ttl`).
     pub nothing: Duration,
@@ -36,6 +36,8 @@ struct Entry {
     until: Option<Instant>,
     /// Whose turn it is.
     next: usize,
+    /// Its zone has changed, and nobody could tell since.
+    is_due: bool,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +111,7 @@ impl Names {
             addresses,
             failure: None,
             until: now.checked_add(ttl),
+            is_due: false,
         };
         gone
     }
@@ -152,17 +155,19 @@ impl Names {
         zones
     }
 
-    /// The serial number of a zone, as of now. Gives the names that have to be asked again: all
-    /// that are in it, if the number is another than before.
+    /// The serial number of a zone, as of now. Gives the names that have to be asked again: if the number is another
+    /// than before, all that are in it; they are due until an answer for each has been [found](Self::found).
     pub fn serial(&mut self, zone: &str, serial: u32) -> Vec<String> {
         let known = self.zones.entry(zone.into()).or_default();
         let before = known.serial.replace(serial);
-        if before.is_none_or(|before| before == serial) {
-            return Vec::new();
-        }
-        let names = self.names.keys();
-        let inside = names.filter(|name| zone_of(name) == Some(zone));
-        inside.map(ToString::to_string).collect()
+        let has_changed = before.is_some_and(|before| before != serial);
+        let names = self.names.iter_mut();
+        let inside = names.filter(|(name, _)| zone_of(name) == Some(zone));
+        let due = inside.filter_map(|(name, entry)| {
+            entry.is_due |= has_changed;
+            entry.is_due.then(|| name.to_string())
+        });
+        due.collect()
     }
 
     /// The names, in their order.
@@ -298,6 +303,12 @@ mod tests {
         let mut again = names.serial("example.org", 6);
         again.sort();
         assert_eq!(again, ["a.example.org", "b.example.org"]);
+        // One that nobody could tell is asked at the next check, too.
+        names.found("a.example.org", addresses(&[1]), None, TRUST, now);
+        names.failed("b.example.org", Unknown("no".to_owned()), TRUST, now);
+        assert_eq!(names.serial("example.org", 6), ["b.example.org"]);
+        names.found("b.example.org", addresses(&[1]), None, TRUST, now);
+        assert!(names.serial("example.org", 6).is_empty());
         let row = ZoneRow {
             name: "example.org",
             serial: 6,

@@ -26,7 +26,7 @@ pub(super) async fn dial(
     let socket = match host {
         Host::Tcp { name, port } => {
             let stream = match peer {
-                Some(address) => TcpStream::connect(address).await?,
+                Some(address) => reach(address).await?,
                 None => connect(worker, name, *port).await?,
             };
             stream.set_nodelay(true)?;
@@ -36,10 +36,16 @@ pub(super) async fn dial(
         }
         Host::Unix { dir, port } => {
             let path = local::path(dir, *port);
-            Socket::Unix(UnixStream::connect(path).await?)
+            let stream = UnixStream::connect(&path).await;
+            Socket::Unix(stream.map_err(|error| Error::Connect(local::shown(&path), error))?)
         }
     };
     Ok(Stream::Plain(socket))
+}
+
+async fn reach(address: SocketAddr) -> Result<TcpStream, Error> {
+    let stream = TcpStream::connect(address).await;
+    stream.map_err(|error| Error::Connect(address.to_string(), error))
 }
 
 /// Connects to the first of a name's addresses that answers.
@@ -52,9 +58,9 @@ async fn connect(worker: &Rc<Worker>, name: &str, port: u16) -> Result<TcpStream
     let mut failure = Error::Lookup(nothing());
     for mut address in found.addresses {
         address.set_port(port);
-        match TcpStream::connect(address).await {
+        match reach(address).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => failure = error.into(),
+            Err(error) => failure = error,
         }
     }
     Err(failure)

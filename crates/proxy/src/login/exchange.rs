@@ -92,7 +92,7 @@ impl Judge<'_> {
             Self::Pam => {
                 let from = match peer {
                     Peer::Tcp(address) => Some(address.ip()),
-                    Peer::Unix(_) => None,
+                    Peer::Unix(..) => None,
                 };
                 let service = worker.shared.config.load().settings.pam_service.clone();
                 let turns = &worker.shared.pam;

@@ -88,8 +88,8 @@ pub(super) fn wish(
             .any(|other| other.as_bytes().eq_ignore_ascii_case(name))
     });
     if rules.application_name_add_host {
-        add_host(&mut pairs, peer, rules.listen_port);
-        add_host(&mut wish.parameters, peer, rules.listen_port);
+        add_host(&mut pairs, peer);
+        add_host(&mut wish.parameters, peer);
     }
     wish.settings = Settings::new(pairs.iter().map(|(name, value)| (&name[..], &value[..])));
     if let Some(name) = wish.settings.value(b"application_name") {
@@ -100,16 +100,12 @@ pub(super) fn wish(
 
 /// Puts behind `application_name` where the client comes from; who has none is called `app`, as by
 /// PgBouncer.
-fn add_host(pairs: &mut Vec<(Vec<u8>, Vec<u8>)>, peer: &Peer, listen_port: u16) {
-    let from = match peer {
-        Peer::Tcp(address) => address.to_string(),
-        Peer::Unix(_) => format!("{peer}:{listen_port}"),
-    };
+fn add_host(pairs: &mut Vec<(Vec<u8>, Vec<u8>)>, peer: &Peer) {
     let is_name = |(name, _): &&mut (Vec<u8>, Vec<u8>)| name == b"application_name";
     match pairs.iter_mut().rfind(is_name) {
-        Some((_, name)) => name.extend_from_slice(format!(" - {from}").as_bytes()),
+        Some((_, name)) => name.extend_from_slice(format!(" - {peer}").as_bytes()),
         None => {
-            let name = format!("app - {from}").into_bytes();
+            let name = format!("app - {peer}").into_bytes();
             pairs.push((b"application_name".to_vec(), name));
         }
     }

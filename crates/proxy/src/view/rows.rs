@@ -75,9 +75,9 @@ fn client_row(
     let waiting = client.state.get() == ClientState::Waiting;
     let (addr, port, pid) = match client.peer {
         Peer::Tcp(addr) => (addr.ip().to_string(), addr.port(), 0),
-        Peer::Unix(pid) => ("unix".to_owned(), 0, pid.unwrap_or(0)),
+        Peer::Unix(pid, port) => ("unix".to_owned(), port, pid.unwrap_or(0)),
     };
-    let local = client.local.map_or(("unix".to_owned(), 0), |addr| {
+    let local = client.local.map_or(("unix".to_owned(), port), |addr| {
         (addr.ip().to_string(), addr.port())
     });
     ConnectionRow {

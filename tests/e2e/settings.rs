@@ -7,6 +7,7 @@ use pgweir_wire::encode;
 
 cases! {
     ignore_startup_parameters;
+    server_reset_query;
     server_reset_query_always;
     server_round_robin;
     server_check_query;
@@ -23,6 +24,26 @@ fn ignore_startup_parameters(major: Major) {
         let parameters = [("geqo", "off")];
         let mut wire = Wire::try_connect(&scene.target(), &parameters).unwrap();
         assert_eq!(wire.sql("SHOW geqo"), [seen], "{ignored} is ignored");
+    }
+}
+
+fn server_reset_query(major: Major) {
+    let scene = Scene::with(major, Way::Session, |config| {
+        config.set("default_pool_size", 1).set(
+            "server_reset_query",
+            "RESET ALL; INSERT INTO resets DEFAULT VALUES",
+        )
+    });
+    scene.admin("CREATE TABLE resets (at timestamptz DEFAULT now())");
+    scene.admin("GRANT ALL ON resets TO app");
+    for number in 0..3 {
+        let mut wire = Wire::connect(&scene.target());
+        assert_eq!(wire.sql("SHOW work_mem"), ["4MB"]);
+        assert_eq!(
+            wire.sql("SELECT count(*) FROM resets"),
+            [number.to_string()]
+        );
+        wire.sql("SET work_mem = '77MB'");
     }
 }
 

@@ -18,6 +18,7 @@ cases! {
     modes_towards_clients;
     certificates_of_clients;
     modes_towards_servers;
+    certificates_towards_servers;
     prefer_does_without_tls_that_fails;
     channel_binding;
     direct_tls;
@@ -178,6 +179,29 @@ fn false_promise(server: u16) -> u16 {
         }
     });
     port
+}
+
+fn certificates_towards_servers(major: Major) {
+    let options = Options {
+        tls: true,
+        hba: "hostssl all app 127.0.0.1/32 scram-sha-256 clientcert=verify-full\n".to_owned(),
+        ..Options::default()
+    };
+    let cluster = Cluster::start(major, &options);
+    let database = cluster.database();
+    let config = Config::of(&cluster, &database).set("server_tls_sslmode", "require");
+    let pooler = Pooler::start(&config);
+    let error = Wire::try_connect(&pooler.target(&database), &[]).expect_err("no certificate");
+    assert_eq!(error.sqlstate, "28000", "{error:?}");
+    pooler.write(
+        &config
+            .set("server_tls_cert_file", certificates().client())
+            .set("server_tls_key_file", certificates().client_key()),
+    );
+    pooler.ask("RELOAD");
+    eventually("the server is shown the certificate", || {
+        Wire::try_connect(&pooler.target(&database), &[]).ok()
+    });
 }
 
 fn prefer_does_without_tls_that_fails(major: Major) {

@@ -251,7 +251,8 @@ const PARTS: &[Part] = &[
         "<with_name> <columns?> as <how?> ( <query> )", "<with_name> <columns?> as <how?> ( <query> )",
     ]),
     ("with_write", 1, &["<with_name> <columns?> as <how?> ( <write> )"]),
-    ("cycle", 3, &[
+    ("cycle", 4, &[
+        "cycle c1 set is_cycle to varchar (3) 'y' default varchar (3) 'n' using path",
         "search depth first by c1 set ord", "cycle c1 set is_cycle using path",
         "cycle c1 , c2 set is_cycle to true default false using path",
     ]),
@@ -259,7 +260,7 @@ const PARTS: &[Part] = &[
     ("query", 3, &[
         "values ( <literal*> )", "table <table_name>", "select <target>", "<with?> <select>", "<with?> <select>", "<with?> <select>",
         "<select>", "<select>", "values ( <value*> )", "( <query> ) union all ( <query> )", "( <query> ) except <select>",
-        "<with> ( <query> )", "<with> values ( <value*> )",
+        "<with> ( <query> )", "<with> ( <query> ) order by <value*>", "<with> values ( <value*> )",
     ]),
     ("only", 1, &["only"]),
     ("returning", 1, &["returning *"]),
@@ -270,9 +271,9 @@ const PARTS: &[Part] = &[
         "merge into <table_name> using u on true when matched then delete",
     ]),
     ("any", 1, &["<query>", "<query>", "<write>"]),
-    ("explain", 7, &[
+    ("explain", 8, &[
         "explain", "explain verbose", "explain analyze", "explain ( analyze , buffers )", "explain ( costs off )",
-        "explain ( analyze off )", "explain ( format json , analyze true )",
+        "explain ( analyze off )", "explain ( costs , \"analyze\" )", "explain ( format json , analyze true )",
     ]),
     ("body", 1, &["<any> ;"]),
     ("statement", 1, &[

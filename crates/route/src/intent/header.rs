@@ -127,6 +127,8 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
         let mut runs = false;
         while self.depth > 0 && !self.is_over {
             let option = self.step();
+            // In quotes it is one too.
+            runs |= matches!(option.kind, Kind::Quoted | Kind::UnicodeQuoted);
             let keyword = self.tokens.word(option).keyword;
             if keyword != Keyword::Analyze && keyword != Keyword::Analyse {
                 continue;

@@ -78,6 +78,8 @@ struct Query {
     chain: Option<Chain>,
     /// Levels at which WITH was read and the statement that it belongs to was not.
     with: Levels,
+    /// Those of them where a name behind a comma is still one of an item of WITH.
+    items: Levels,
     /// Levels whose parenthesis, when it closes, completes no value: those of `DISTINCT ON (…)` and
     /// `OPERATOR(…)`.
     open_ended: Levels,
@@ -95,6 +97,7 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
             before: Before::Start,
             chain: None,
             with: Levels::default(),
+            items: Levels::default(),
             open_ended: Levels::default(),
             next_open_ended: false,
             opens_statement: false,
@@ -126,15 +129,21 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
         let chain = query.chain.take();
         query.before = match token.kind {
             Kind::Open => {
-                let is_materialized =
-                    chain.is_some_and(|chain| chain.word.keyword == Keyword::Materialized);
-                query.opens_statement =
-                    is_materialized || matches!(query.before, Before::As | Before::Start);
+                query.opens_statement = match chain {
+                    Some(chain) => chain.word.keyword == Keyword::Materialized,
+                    None => matches!(query.before, Before::As | Before::Start),
+                };
                 if let Some(chain) = chain.filter(|_| query.before != Before::Dot) {
                     self.call(query, &chain);
                 }
+                let is_item = chain.is_some_and(|chain| begins_item(chain.before));
+                if !query.opens_statement && !is_item {
+                    // What follows WITH stands in parentheses, or a type in CYCLE does.
+                    query.items.set(self.depth, false);
+                }
                 self.depth += 1;
                 query.with.set(self.depth, false);
+                query.items.set(self.depth, false);
                 query.open_ended.set(self.depth, query.next_open_ended);
                 Before::Open
             }
@@ -178,7 +187,7 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
             _ => false,
         };
         match word.class {
-            Class::Reserved | Class::Column => query.chain = None,
+            Class::Reserved => query.chain = None,
             _ => query.chain = Some(Chain::new(before, token, word)),
         }
         query.before = match word.keyword {
@@ -209,11 +218,13 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
             K::With => {
                 if matches!(query.before, Before::Start | Before::Open) {
                     query.with.set(self.depth, true);
+                    query.items.set(self.depth, true);
                 }
                 return;
             }
             K::Select | K::Values | K::Table => {
                 query.with.set(self.depth, false);
+                query.items.set(self.depth, false);
                 return;
             }
             _ => return,
@@ -364,17 +375,12 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
         use Keyword as K;
         let before = chain.before;
         let is_operand = matches!(before, Before::Operand | Before::Close);
-        // `FROM f(x) t(a)`, `x OVER (…)`, `a LIKE (…)`.
-        if is_operand {
+        // `FROM f(x) t(a)`, `x OVER (…)`, `a LIKE (…)`; `coalesce(…)`.
+        if is_operand || chain.word.class == Class::Column {
             return true;
         }
         // `WITH a(x) AS (…), b(y) AS (…)`.
-        let in_with = query.with.has(self.depth, false);
-        let begins_item = matches!(
-            before,
-            Before::Comma | Before::Keyword(K::With | K::Recursive, _)
-        );
-        if in_with && begins_item {
+        if query.items.has(self.depth, false) && begins_item(before) {
             return true;
         }
         let Before::Keyword(before, class) = before else {
@@ -388,7 +394,7 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
             | (K::Not, K::Materialized)
             | (K::Ordinality, _) => true,
             // `SEARCH … SET a (SELECT …)`, `CYCLE … USING a (SELECT …)`.
-            (K::Set | K::Using, _) => in_with,
+            (K::Set | K::Using, _) => query.with.has(self.depth, false),
             // `LEFT JOIN (…)`, `name ILIKE (…)`, `NOT ILIKE (…)`. As functions of a user they would
             // stand behind an operator or a reserved word.
             _ if chain.word.class == Class::Function => {
@@ -397,6 +403,14 @@ impl<C: Catalog + ?Sized> Statements<'_, C> {
             _ => false,
         }
     }
+}
+
+/// Whether what follows is the name of an item of WITH, if this is where they stand.
+fn begins_item(before: Before) -> bool {
+    matches!(
+        before,
+        Before::Comma | Before::Keyword(Keyword::With | Keyword::Recursive, _)
+    )
 }
 
 /// Words that are syntax in places that are not told apart here, and functions in others.

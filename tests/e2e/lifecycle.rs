@@ -222,7 +222,10 @@ fn a_logfile_that_is_moved_away(major: Major) {
         config.set("logfile", log.clone())
     });
     let text = |path| fs::read_to_string(path).unwrap_or_default();
-    assert!(text(&log).contains("process up"));
+    // It says so after the ports are open.
+    eventually("the log has begun", || {
+        text(&log).contains("process up").then_some(())
+    });
     fs::rename(&log, &moved).unwrap();
     scene.pooler().signal(Signal::SIGHUP);
     eventually("the log goes on in a new file", || {

@@ -352,3 +352,21 @@ fn a_file_that_is_missing() {
     assert!(!Outcome::of(&mut Command::new(Pooler::program()), "").success);
     Outcome::of(Command::new(Pooler::program()).arg("--version"), "").check("--version");
 }
+
+#[test]
+fn mistakes_of_an_ini_are_told_as_pgbouncer_logs() {
+    let room = Room::new("mistakes");
+    let file = room.join("pgbouncer.ini");
+    fs::write(&file, "[pgbouncer]\nlisten_port = many\nnonsense = 1\n").unwrap();
+    let outcome = Outcome::of(Command::new(Pooler::program()).arg(&file), "");
+    assert_eq!(outcome.code, Some(1));
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    let [port, unknown, last] = lines[..] else {
+        panic!("{lines:#?}");
+    };
+    assert!(port.contains("] ERROR ") && port.contains("pgbouncer.ini:2: listen_port: "));
+    assert!(unknown.contains("] ERROR ") && unknown.contains("pgbouncer.ini:3: nonsense: "));
+    assert!(last.ends_with("] FATAL cannot load config file"), "{last}");
+    let quiet = Outcome::of(Command::new(Pooler::program()).arg("-q").arg(&file), "");
+    assert_eq!((quiet.code, &*quiet.stderr), (Some(1), ""));
+}

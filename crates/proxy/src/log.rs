@@ -70,6 +70,15 @@ pub fn start(settings: &Settings, manner: Manner) {
     drop(started);
 }
 
+/// Begins to log as PgBouncer does, for who has no configuration that says how.
+pub fn start_as_pgbouncer(manner: Manner) {
+    let settings = Settings {
+        log_format: LogFormat::PgBouncer,
+        ..Settings::default()
+    };
+    start(&settings, manner);
+}
+
 /// Says why the process ends: in the log, or where nothing is logged yet, as plain text.
 pub fn failure(error: &dyn std::error::Error) {
     if LOG.get().is_some() {

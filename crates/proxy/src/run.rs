@@ -31,6 +31,9 @@ pub enum Error {
     /// The configuration has mistakes, one a line.
     #[error("{}", .0.join("\n"))]
     Config(Vec<String>),
+    /// The same, and they have been told.
+    #[error("cannot load config file")]
+    NotLoaded,
     /// The log cannot be written where it is to be.
     #[error("logfile {}: {source}", .path.display())]
     Log {
@@ -84,10 +87,21 @@ pub struct Options {
 /// # Errors
 /// When it cannot start.
 pub fn run(source: &Source, options: &Options) -> Result<(), Error> {
-    let loaded = crate::reload::load(source).map_err(Error::Config)?;
     let manner = Manner {
         quiet: options.quiet,
         verbose: options.verbose,
+    };
+    let loaded = match crate::reload::load(source) {
+        Ok(loaded) => loaded,
+        Err(mistakes) if source.is_ini() => {
+            // Where PgBouncer says them, and as it does.
+            crate::log::start_as_pgbouncer(manner);
+            for mistake in mistakes {
+                tracing::error!("{mistake}");
+            }
+            return Err(Error::NotLoaded);
+        }
+        Err(mistakes) => return Err(Error::Config(mistakes)),
     };
     crate::log::start(&loaded.config.settings, manner);
     let (mut listeners, _pidfile, predecessor) = prepare(&loaded, options)?;

@@ -43,6 +43,15 @@ impl Read {
 }
 
 impl Source {
+    /// Whether it is a file of PgBouncer's; of one that cannot be read, its name tells.
+    pub fn is_ini(&self) -> bool {
+        let Self::File(path) = self else {
+            return false;
+        };
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        pgweir_config::is_ini(path, &text)
+    }
+
     /// Reads and checks it.
     ///
     /// # Errors

@@ -117,9 +117,9 @@ async fn forward(worker: &Rc<Worker>, pid: u32, key: &[u8]) -> Result<(), &'stat
     let Some(host) = host else {
         return Err("could not find peer to forward request to");
     };
-    let pool = worker.shared.peers.pool(id);
+    let requests = worker.shared.peers.requests(id);
     let sent = tokio::time::timeout(worker.limits().cancel_timeout, async {
-        let mut place = pool.enter(|| peers::size(&config(), id)).await;
+        let mut place = requests.enter(|| peers::size(&config(), id)).await;
         let stream = cancel_request::to_peer(worker, &host).await?;
         place.sent();
         cancel_request::write(stream, pid, &key).await

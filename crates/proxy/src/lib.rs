@@ -43,6 +43,7 @@ pub mod reading;
 pub mod relay;
 pub mod reload;
 pub mod report;
+pub mod requests;
 pub mod rules;
 pub mod run;
 pub mod serve;

@@ -11,68 +11,20 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pgweir_admin::{PeerPoolRow, PeerRow};
 use pgweir_config::Config;
-use tokio::sync::Notify;
+
+use crate::requests::Requests;
 
 /// Bits of the eighth byte that say how often a request may still be passed on.
 pub const TTL: u8 = 0b11;
 
 /// The requests that are on their way to other processes, by `peer_id`.
 #[derive(Debug, Default)]
-pub struct Peers(Mutex<BTreeMap<u16, Arc<Pool>>>);
-
-/// Requests to one of them.
-#[derive(Debug, Default)]
-pub struct Pool {
-    counts: Mutex<Counts>,
-    /// Told whenever there is room for another one, in the order in which they came.
-    room: Notify,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Counts {
-    waiting: u32,
-    connecting: u32,
-    sent: u32,
-}
-
-/// Which of them a request is among.
-#[derive(Debug, Clone, Copy)]
-enum Stage {
-    Waiting,
-    Connecting,
-    Sent,
-}
-
-impl Counts {
-    fn of(&mut self, stage: Stage) -> &mut u32 {
-        match stage {
-            Stage::Waiting => &mut self.waiting,
-            Stage::Connecting => &mut self.connecting,
-            Stage::Sent => &mut self.sent,
-        }
-    }
-}
+pub struct Peers(Mutex<BTreeMap<u16, Arc<Requests>>>);
 
 /// The `peer_id` in the process id of a request.
 pub fn id_of(pid: u32) -> u16 {
     let [_, low, high, _] = pid.to_be_bytes();
     u16::from_le_bytes([low, high])
-}
-
-impl Pool {
-    /// Waits until there is room for one more request; `size` says how many there may be at once, 0 is
-    /// no limit.
-    pub async fn enter(self: &Arc<Self>, size: impl Fn() -> u32) -> Place {
-        let mut place = Place::in_queue(self);
-        loop {
-            // Before looking: who makes room after that is heard.
-            let room = self.room.notified();
-            if place.enter(size()) {
-                return place;
-            }
-            room.await;
-        }
-    }
 }
 
 /// How many requests to a peer there may be at once; 0 is no limit.
@@ -81,54 +33,9 @@ pub fn size(config: &Config, id: u16) -> u32 {
     own.unwrap_or(config.settings.default_pool_size)
 }
 
-/// One request's place among those to a peer, whatever happens to its task.
-#[derive(Debug)]
-pub struct Place {
-    pool: Arc<Pool>,
-    stage: Stage,
-}
-
-impl Place {
-    fn in_queue(pool: &Arc<Pool>) -> Self {
-        pool.counts.lock().waiting += 1;
-        Self {
-            pool: Arc::clone(pool),
-            stage: Stage::Waiting,
-        }
-    }
-
-    /// Whether there was room for it.
-    fn enter(&mut self, size: u32) -> bool {
-        let mut counts = self.pool.counts.lock();
-        if size > 0 && counts.connecting + counts.sent >= size {
-            return false;
-        }
-        counts.waiting -= 1;
-        counts.connecting += 1;
-        self.stage = Stage::Connecting;
-        true
-    }
-
-    /// It has been sent.
-    pub fn sent(&mut self) {
-        let mut counts = self.pool.counts.lock();
-        *counts.of(self.stage) -= 1;
-        counts.sent += 1;
-        self.stage = Stage::Sent;
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        *self.pool.counts.lock().of(self.stage) -= 1;
-        // Also if it only waited: what it was told of is for the next then.
-        self.pool.room.notify_one();
-    }
-}
-
 impl Peers {
     /// Requests to one of them.
-    pub fn pool(&self, id: u16) -> Arc<Pool> {
+    pub fn requests(&self, id: u16) -> Arc<Requests> {
         Arc::clone(self.0.lock().entry(id).or_default())
     }
 
@@ -148,8 +55,8 @@ impl Peers {
         let mut pools = self.0.lock();
         // A peer that is gone goes with its last request.
         pools.retain(|id, pool| config.peers.contains_key(id) || Arc::strong_count(pool) > 1);
-        let row = |(id, pool): (&u16, &Arc<Pool>)| {
-            let counts = *pool.counts.lock();
+        let row = |(id, pool): (&u16, &Arc<Requests>)| {
+            let counts = pool.counts();
             PeerPoolRow {
                 peer_id: (*id).into(),
                 cl_active_cancel_req: counts.sent.into(),
@@ -165,27 +72,6 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_has_one_place_whatever_happens() {
-        let pool = Arc::new(Pool::default());
-        let counts = || {
-            let counts = *pool.counts.lock();
-            (counts.waiting, counts.connecting, counts.sent)
-        };
-        let mut first = Place::in_queue(&pool);
-        let mut second = Place::in_queue(&pool);
-        assert_eq!(counts(), (2, 0, 0));
-        assert!(first.enter(1) && !second.enter(1));
-        assert_eq!(counts(), (1, 1, 0));
-        first.sent();
-        assert!(!second.enter(1) && second.enter(2));
-        assert_eq!(counts(), (0, 1, 1));
-        let mut third = Place::in_queue(&pool);
-        assert!(!third.enter(2) && third.enter(0), "0 is no limit");
-        drop((first, second, third));
-        assert_eq!(counts(), (0, 0, 0));
-    }
 
     #[test]
     fn the_id_is_in_the_second_and_third_byte() {

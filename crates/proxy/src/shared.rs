@@ -23,6 +23,7 @@ use crate::limits;
 use crate::mail::{Mail, Order};
 use crate::pam;
 use crate::peers::Peers;
+use crate::requests::Requests;
 use crate::rules::Rules;
 use crate::stats::{DatabaseStats, Stats, Totals};
 use crate::suspension::Suspension;
@@ -82,6 +83,8 @@ pub struct Shared {
     pub pam: Semaphore,
     /// Names of hosts.
     pub dns: Dns,
+    /// Cancel requests on their way to servers, by the pools of those; none that is over.
+    pub cancels: Mutex<HashMap<PoolId, Arc<Requests>>>,
     /// Cancel requests on their way to other processes.
     pub peers: Peers,
     /// When the averages were last taken.
@@ -142,6 +145,7 @@ impl Shared {
             overall: Mutex::default(),
             pam: Semaphore::new(pam::AT_ONCE),
             dns: Dns::default(),
+            cancels: Mutex::default(),
             peers: Peers::default(),
             averaged: Mutex::new(Instant::now()),
             suspension: Suspension::default(),

@@ -119,21 +119,26 @@ fn pools(shared: &Shared) -> Vec<PoolRow> {
     let now = Instant::now();
     let config = shared.config.load();
     let clients = clients_of_pools(&config, &shared.admissions.by_pair());
+    let cancels = shared.cancels.lock();
     let pools = shared.pools.lock();
     let mut rows: Vec<PoolRow> = pools
         .iter()
         .map(|pool| {
             let counts = pools.counts(pool.id, now);
+            let cancels = cancels
+                .get(&pool.id)
+                .map(|it| it.counts())
+                .unwrap_or_default();
             let (database, user) = (pool.key.database.to_string(), pool.key.user.to_string());
             let entry = config.database(&database);
             let mode = entry.map(|entry| config.pool_mode(entry.database, &user));
             PoolRow {
                 cl_active: 0,
                 cl_waiting: counts.waiting.into(),
-                cl_active_cancel_req: 0,
-                cl_waiting_cancel_req: 0,
+                cl_active_cancel_req: cancels.sent.into(),
+                cl_waiting_cancel_req: cancels.connecting.into(),
                 sv_active: counts.active.into(),
-                sv_active_cancel: 0,
+                sv_active_cancel: cancels.sent.into(),
                 sv_being_canceled: counts.being_canceled.into(),
                 sv_idle: counts.idle.into(),
                 sv_used: counts.used.into(),
@@ -334,7 +339,7 @@ fn mem(snapshot: &Snapshot) -> Mem {
             snapshot.peers.len() as u64,
         ),
         peer_pool_cache: cache(
-            size_of::<crate::peers::Pool>(),
+            size_of::<crate::requests::Requests>(),
             snapshot.peer_pools.len() as u64,
         ),
         pool_cache: cache(

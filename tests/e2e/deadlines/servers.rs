@@ -203,6 +203,18 @@ fn x3_a_cancel_request_without_answer(major: Major) {
     let began = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| wire.identity.clone().cancel(&target));
+        eventually("it is seen on its way", || {
+            let pool = scene.pooler().pool(&scene.database);
+            let counted = [
+                "cl_active_cancel_req",
+                "sv_active_cancel",
+                "sv_being_canceled",
+            ];
+            counted
+                .map(|name| pool.number(name))
+                .eq(&[1; 3])
+                .then_some(())
+        });
         let mut next = Wire::connect(&target);
         // It does arrive, but nobody gets the connection before that is known.
         assert_eq!(next.sql("SELECT pg_backend_pid()"), pid);
@@ -213,6 +225,9 @@ fn x3_a_cancel_request_without_answer(major: Major) {
         );
     });
     scene.pooler().logs("cancel request timed out");
+    let pool = scene.pooler().pool(&scene.database);
+    assert_eq!(pool.number("cl_active_cancel_req"), 0);
+    assert_eq!(pool.number("cl_waiting_cancel_req"), 0);
     let frames = wire.until_ready();
     assert!(frames.iter().any(|frame| frame.tag == b'E'), "{frames:?}");
     assert_eq!(gate.connections(), 1);

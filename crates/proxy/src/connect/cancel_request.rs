@@ -1,6 +1,7 @@
 //! Cancel requests to servers and to other poolers: each takes a connection of its own.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use pgweir_config::{Host, SslMode};
 
@@ -13,16 +14,28 @@ use crate::worker::Worker;
 /// Sends a cancel request and waits until the server has acted on it (it closes the connection).
 pub async fn send(worker: &Rc<Worker>, facts: &ServerFacts) {
     let timeout = worker.limits().cancel_timeout;
+    let requests = {
+        let mut all = worker.shared.cancels.lock();
+        Arc::clone(all.entry(facts.pool).or_default())
+    };
     let sent = tokio::time::timeout(timeout, async {
+        // Each has a query to end: there is room for all.
+        let mut place = requests.enter(|| 0).await;
         let mut stream = dial(worker, &facts.host, facts.peer).await?;
         if !facts.tls.is_empty() {
             stream = encrypt(worker, stream, &facts.host, &facts.database)
                 .await?
                 .0;
         }
+        place.sent();
         write(stream, facts.pid, &facts.key).await
     });
-    match sent.await {
+    let sent = sent.await;
+    drop(requests);
+    let mut all = worker.shared.cancels.lock();
+    all.retain(|_, requests| Arc::strong_count(requests) > 1);
+    drop(all);
+    match sent {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(host = %facts.host, %error, "cancel request failed"),
         Err(_) => tracing::warn!(host = %facts.host, "cancel request timed out"),

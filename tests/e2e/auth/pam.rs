@@ -62,12 +62,10 @@ impl Scene {
         (file, text): (&str, &str),
         port: u16,
     ) -> Option<Self> {
-        if !Command::new("unshare")
-            .args(["--mount", "true"])
-            .status()
-            .is_ok_and(|it| it.success())
-        {
-            eprintln!("not run: a mount namespace is for root");
+        let mut may = Command::new("unshare");
+        may.args(["--mount", "mount", "--bind", "/etc/pam.d", "/etc/pam.d"]);
+        if !may.status().is_ok_and(|status| status.success()) {
+            eprintln!("not run: this user may not mount in a namespace of its own");
             return None;
         }
         let room = Room::new("pam");

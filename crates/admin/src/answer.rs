@@ -44,7 +44,7 @@ pub fn complete(command: &Command, notices: &[Notice], out: &mut Vec<u8>) {
         notice.encode(out);
     }
     if *command == Command::FakeSet {
-        encode::notice(&help::notice_fields("SET ignored", None), out);
+        encode::notice_once(&help::notice_fields("SET ignored", None), out);
     }
     encode::command_complete(&command.tag(), out);
 }

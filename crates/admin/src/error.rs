@@ -112,7 +112,8 @@ impl Error {
         matches!(self, Self::BadPacket | Self::UnsupportedPacket(_))
     }
 
-    /// Writes it as ErrorResponse of severity ERROR, without ReadyForQuery.
+    /// Writes it as ErrorResponse of severity ERROR, without ReadyForQuery. The severity is there once, as in
+    /// all that PgBouncer says.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let detail = match self {
             Self::SetFailed { detail } | Self::ReloadFailed { detail } => detail.as_deref(),
@@ -125,6 +126,6 @@ impl Error {
             detail,
             hint: None,
         };
-        encode::error(&fields, out);
+        encode::error_once(&fields, out);
     }
 }

@@ -23,6 +23,6 @@ impl Notice {
             message,
             ..ErrorFields::default()
         };
-        encode::notice(&fields, out);
+        encode::notice_once(&fields, out);
     }
 }

@@ -45,6 +45,6 @@ pub enum Error {
     #[error("server's SCRAM signature is wrong: it may not be the right server")]
     ServerSignature,
     /// There is nothing to answer the server with.
-    #[error("no password is known for this user that the server would take (stored: {0})")]
+    #[error("server login failed: wrong password type (stored: {0})")]
     NoSecret(&'static str),
 }

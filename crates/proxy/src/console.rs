@@ -226,7 +226,7 @@ impl Console {
     fn pause(&self, database: Option<&str>) -> Result<(), Error> {
         self.known(database)?;
         let shared = &self.worker.shared;
-        if shared.suspension.is_in_force() || shared.pools.lock().is_paused(database) {
+        if shared.suspension.is_in_force() || shared.pools.lock().is_paused(None) {
             return Err(Error::AlreadyPaused);
         }
         self.worker

@@ -430,26 +430,32 @@ async fn console(
     // Who runs the process may look into it: over the Unix socket, without a password.
     let is_owner = matches!(wish.user.as_str(), "pgbouncer" | "pgweir")
         && conversation.stream.peer_uid() == Some(nix::unistd::geteuid().as_raw());
+    let known = Known::of_files(worker, wish);
     let role = if is_owner || named(&config.settings.admin_users) {
-        pgweir_admin::Role::Admin
+        Some(pgweir_admin::Role::Admin)
     } else if named(&config.settings.stats_users)
         // Who is anybody may look.
         || config.settings.auth_type == AuthType::Any
     {
-        pgweir_admin::Role::Stats
+        Some(pgweir_admin::Role::Stats)
     } else {
-        return conversation.refuse(
-            Report::new("42501", "not allowed")
-                .hint("Name the user in admin_users or stats_users."),
-        );
+        None
     };
+    let not_allowed =
+        || Report::new("42501", "not allowed").hint("Name the user in admin_users or stats_users.");
+    if role.is_none() && known.is_somebody() {
+        return conversation.refuse(not_allowed());
+    }
     let conversation = if is_owner {
         conversation
     } else {
         // Users of the console are the operator's: no server is asked about them.
-        let known = Known::of_files(worker, wish);
         let (conversation, way) = way(worker, client, conversation, wish)?;
         authenticate(worker, client, conversation, wish, &known, &way).await?
+    };
+    // Whoever is nobody here hears what a wrong password hears, and so does not come to this.
+    let Some(role) = role else {
+        return conversation.refuse(not_allowed());
     };
     let mut conversation = conversation;
     let mut out = Vec::new();

@@ -25,7 +25,7 @@ const COMMANDS: &str = "
 
 /// Writes it.
 pub(crate) fn notice(out: &mut Vec<u8>) {
-    encode::notice(&notice_fields("Console usage", Some(COMMANDS)), out);
+    encode::notice_once(&notice_fields("Console usage", Some(COMMANDS)), out);
 }
 
 /// The fields of a notice of the console.

@@ -123,6 +123,12 @@ impl ErrorFields<'_> {
         .filter_map(|(code, text)| text.map(|text| (code, owned(text))))
         .collect()
     }
+
+    fn fields_once(&self) -> Vec<(u8, String)> {
+        let mut fields = self.fields();
+        fields.retain(|(code, _)| *code != b'V');
+        fields
+    }
 }
 
 /// Writes ErrorResponse.
@@ -133,9 +139,23 @@ pub fn error(fields: &ErrorFields<'_>, out: &mut Vec<u8>) {
 /// Writes ErrorResponse with severity, SQLSTATE and text alone, as servers did before they sent
 /// the severity twice.
 pub fn plain_error(severity: &str, sqlstate: &str, message: &str, out: &mut Vec<u8>) {
-    let fields = [(b'S', severity), (b'C', sqlstate), (b'M', message)];
-    let fields = fields.map(|(code, text)| (code, owned(text)));
-    by_pgwire(&ErrorResponse::new(fields.into()), out);
+    let fields = ErrorFields {
+        severity,
+        sqlstate,
+        message,
+        ..ErrorFields::default()
+    };
+    error_once(&fields, out);
+}
+
+/// Writes ErrorResponse with the severity once: only the one to show.
+pub fn error_once(fields: &ErrorFields<'_>, out: &mut Vec<u8>) {
+    by_pgwire(&ErrorResponse::new(fields.fields_once()), out);
+}
+
+/// Writes NoticeResponse with the severity once: only the one to show.
+pub fn notice_once(fields: &ErrorFields<'_>, out: &mut Vec<u8>) {
+    by_pgwire(&NoticeResponse::new(fields.fields_once()), out);
 }
 
 /// Writes NoticeResponse.

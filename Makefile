@@ -43,7 +43,6 @@ bench-smoke: prerequisites
 
 # Side by side with PgBouncer on the same server: `make bench ARGUMENTS=--help`.
 bench: prerequisites all
-	scripts/prerequisites.sh --bench
 	python3 benches/compare/run.py $(ARGUMENTS)
 
 prerequisites:

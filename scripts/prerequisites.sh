@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what is needed and this machine lacks: for the tests; with --demo for the demo alone; with --bench for the
-# comparison with PgBouncer too. Changes nothing where all is there.
+# Installs what is needed and this machine lacks: for the tests and benches; with --demo for the demo alone.
+# Changes nothing where all is there.
 set -eu
 
 # A Debian package is wanted if the command (or file) it brings is missing.
@@ -41,9 +41,8 @@ if [ "${1:-}" != --demo ]; then
     python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
     has node || want nodejs
     has npm || want npm
-fi
-if [ "${1:-}" = --bench ]; then
-    has pgbouncer || [ -x /usr/sbin/pgbouncer ] || want pgbouncer
+    # Stands beside pgweir in tests and benches.
+    [ -x /usr/sbin/pgbouncer ] || want pgbouncer
 fi
 
 [ -n "$wanted" ] || exit 0
@@ -71,6 +70,13 @@ fi
 case "$wanted " in
 *" slapd "*) echo 'slapd slapd/no_configuration boolean true' | $as_root debconf-set-selections ;;
 esac
+# Nor a PgBouncer, whose package has no setting for that: no package starts a service while this runs.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap '$as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+fi
 $as_root apt-get update -q
 # shellcheck disable=SC2086 # a list of words
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $wanted

@@ -4,6 +4,7 @@
 //! PostgreSQL itself proves that the test asks for the right thing.
 
 mod auth;
+mod beside;
 mod command_line;
 mod connect;
 mod console;

@@ -125,16 +125,29 @@ impl Wire {
     /// What the server says instead.
     #[track_caller]
     pub fn login(&mut self, target: &Target) -> Result<(), ServerError> {
-        let mut scram = None;
-        loop {
-            let frame = self.frame();
-            match frame.tag {
-                b'E' => return Err(frame.error()),
-                b'Z' => return Ok(()),
-                b'R' => self.authenticate(&frame, target, &mut scram),
-                _ => {}
+        match self.login_frames(target).pop() {
+            Some(frame) if frame.tag == b'E' => Err(frame.error()),
+            Some(frame) if frame.tag == b'Z' => Ok(()),
+            last => panic!("closed in the login, after {last:?}"),
+        }
+    }
+
+    /// Answers what it is asked, and gives what was said: up to ReadyForQuery, the first error, or
+    /// the end of the connection.
+    #[track_caller]
+    pub fn login_frames(&mut self, target: &Target) -> Vec<Frame> {
+        let (mut scram, mut frames) = (None, Vec::new());
+        while let Some(frame) = self.next_frame() {
+            if frame.tag == b'R' {
+                self.authenticate(&frame, target, &mut scram);
+            }
+            let last = matches!(frame.tag, b'E' | b'Z');
+            frames.push(frame);
+            if last {
+                break;
             }
         }
+        frames
     }
 
     /// Proves by SCRAM who it is, and does not wait for what comes then.
@@ -408,6 +421,27 @@ impl Wire {
                 return Ok(frames);
             }
         }
+    }
+
+    /// The next frame; none if the connection has ended.
+    ///
+    /// # Panics
+    /// If nothing comes for long.
+    #[track_caller]
+    pub fn next_frame(&mut self) -> Option<Frame> {
+        while !self.has_whole_frame() {
+            match self.read_more() {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    panic!("nothing comes: {error}")
+                }
+                Err(_) => return None,
+            }
+        }
+        Some(self.frame())
     }
 
     fn has_whole_frame(&self) -> bool {

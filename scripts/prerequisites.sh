@@ -30,12 +30,12 @@ has_server || want postgresql
 has psql || want postgresql-client
 has pgbench || want postgresql-contrib
 has cc || want build-essential
-# The binding of PostgreSQL's parser, in tests/parser, is made from its headers.
-has_libclang || want libclang-dev
 has setpriv || want util-linux
 has python3 || want python3
 if [ "${1:-}" != --demo ]; then
     [ -x /usr/sbin/slapd ] || want slapd
+    # The binding of PostgreSQL's parser, in tests/parser, is made from its headers.
+    has_libclang || want libclang-dev
     [ -e /usr/include/security/pam_appl.h ] || want libpam0g-dev
     # Debian keeps what makes virtual environments apart from Python.
     python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv

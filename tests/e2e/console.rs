@@ -25,6 +25,7 @@ cases! {
     set_and_show_config: transaction;
     reload: transaction;
     extended_protocol: transaction;
+    sockets_by_their_descriptors;
 }
 
 /// Names of columns by SHOW, as monitoring programs expect them; ours may follow.
@@ -165,7 +166,6 @@ fn errors(scene: &Scene) {
             "invalid command 'DROP DATABASE x', use SHOW HELP;",
         ),
         // It showed secrets; PgBouncer 1.26 has it no more.
-        ("SHOW FDS", "invalid command 'SHOW FDS', use SHOW HELP;"),
         ("PAUSE nowhere", "no such database: nowhere"),
         ("RESUME", "pooler is not paused/suspended"),
         ("DISABLE", "a database is required"),
@@ -474,4 +474,46 @@ fn extended_protocol(scene: &Scene) {
     let frames = wire.until_ready();
     let tags: String = frames.iter().map(|frame| char::from(frame.tag)).collect();
     assert_eq!(tags, "12TDCZ");
+}
+
+fn sockets_by_their_descriptors(major: Major) {
+    let scene = Scene::new(major, Way::Transaction);
+    let mut wire = Wire::connect(&scene.target());
+    wire.sql("BEGIN");
+    let pooler = scene.pooler();
+    let rows = pooler.rows("SHOW FDS");
+    let of = |task: &str, user: &str| {
+        let rows = rows
+            .iter()
+            .filter(|row| row.text("task") == task && row.text("user") == user);
+        rows.collect::<Vec<_>>()
+    };
+    let (listening, clients, servers) =
+        (of("pooler", ""), of("client", "app"), of("server", "app"));
+    assert_eq!(
+        (listening.len(), clients.len(), servers.len()),
+        (1, 1, 1),
+        "{rows:#?}"
+    );
+    assert_eq!(listening[0].number("port"), i64::from(pooler.port()));
+    assert_eq!(clients[0].text("database"), scene.database);
+    assert_eq!(clients[0].number("link"), servers[0].number("fd"));
+    assert_eq!(servers[0].number("link"), clients[0].number("fd"));
+    // They are what the system calls them.
+    let own = format!("/proc/{}/fd", pooler.process().id());
+    // (The console's client has gone.)
+    for row in [listening[0], clients[0], servers[0]] {
+        let leads = std::fs::read_link(format!("{own}/{}", row.number("fd"))).expect("it is open");
+        assert!(
+            leads.display().to_string().starts_with("socket:"),
+            "{row:?}"
+        );
+        for secret in ["cancel", "password", "scram_client_key", "scram_server_key"] {
+            assert_eq!(row.text(secret), "");
+        }
+    }
+    let watcher = pooler.console().user("watch");
+    watcher
+        .psql("SHOW FDS")
+        .check_failure("admin access needed");
 }

@@ -8,6 +8,7 @@ use crate::snapshot::{Needs, Snapshot};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Type {
     Text,
+    Bytea,
     Int4,
     Int8,
     Numeric,
@@ -17,6 +18,7 @@ impl Type {
     pub(crate) fn oid(self) -> u32 {
         match self {
             Self::Text => 25,
+            Self::Bytea => 17,
             Self::Int4 => 23,
             Self::Int8 => 20,
             Self::Numeric => 1700,
@@ -26,7 +28,7 @@ impl Type {
     /// Bytes of its binary form; -1 if they vary.
     fn size(self) -> i16 {
         match self {
-            Self::Text | Self::Numeric => -1,
+            Self::Text | Self::Bytea | Self::Numeric => -1,
             Self::Int4 => 4,
             Self::Int8 => 8,
         }
@@ -65,6 +67,8 @@ pub(crate) struct Column<R> {
 enum Accessor<R> {
     Text(fn(&R) -> &str),
     Nullable(fn(&R) -> Option<&str>),
+    /// Always NULL: what there would be is nobody's to see.
+    Withheld(Type),
     Made(fn(&R) -> String),
     Int4(fn(&R) -> u64),
     Flag(fn(&R) -> bool),
@@ -85,6 +89,14 @@ pub(crate) const fn nullable<R>(name: &'static str, value: fn(&R) -> Option<&str
     Column {
         name,
         value: Accessor::Nullable(value),
+    }
+}
+
+/// A column that others have, and that has a secret there: always NULL.
+pub(crate) const fn withheld<R>(name: &'static str, kind: Type) -> Column<R> {
+    Column {
+        name,
+        value: Accessor::Withheld(kind),
     }
 }
 
@@ -132,6 +144,7 @@ impl<R> Column<R> {
     fn kind(&self) -> Type {
         match self.value {
             Accessor::Text(_) | Accessor::Nullable(_) | Accessor::Made(_) => Type::Text,
+            Accessor::Withheld(kind) => kind,
             Accessor::Int4(_) | Accessor::Flag(_) => Type::Int4,
             Accessor::Int8(_) => Type::Int8,
             Accessor::Numeric(_) => Type::Numeric,
@@ -143,6 +156,7 @@ impl<R> Column<R> {
         let number = match self.value {
             Accessor::Text(value) => return Some(value(row).into()),
             Accessor::Nullable(value) => return value(row).map(Into::into),
+            Accessor::Withheld(_) => return None,
             Accessor::Made(value) => return Some(value(row).into()),
             Accessor::Int4(value) => value(row).min(i32::MAX as u64),
             Accessor::Flag(value) => value(row).into(),
@@ -150,7 +164,7 @@ impl<R> Column<R> {
             Accessor::Numeric(value) => value(row),
         };
         Some(match (format, self.kind()) {
-            (Format::Text, _) | (_, Type::Text) => number.to_string().into(),
+            (Format::Text, _) | (_, Type::Text | Type::Bytea) => number.to_string().into(),
             (Format::Binary, Type::Int4) => (number as u32).to_be_bytes().into(),
             (Format::Binary, Type::Int8) => number.to_be_bytes().into(),
             (Format::Binary, Type::Numeric) => binary_numeric(number),

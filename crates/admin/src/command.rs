@@ -105,7 +105,13 @@ fn lossy(bytes: &[u8]) -> String {
 fn plain(word: &[u8], argument: &[u8], role: Role) -> Option<Result<Command, Error>> {
     let word = word.to_ascii_lowercase();
     let command = match word.as_slice() {
-        b"show" | b"select" => return Show::named(argument).map(|show| Ok(Command::Show(show))),
+        b"show" | b"select" => {
+            return Show::named(argument).map(|show| match (show, role) {
+                // Which sockets a process has is for those who run it.
+                (Show::Fds, Role::Stats) => Err(Error::AdminNeeded),
+                (show, _) => Ok(Command::Show(show)),
+            });
+        }
         b"reload" if argument.is_empty() => Ok(Command::Reload),
         b"shutdown" => Ok(Command::Shutdown(shutdown(argument)?)),
         b"pause" => any("pause", argument).map(Command::Pause),

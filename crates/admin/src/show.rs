@@ -8,6 +8,7 @@ pub(crate) mod databases;
 pub(crate) mod dns_hosts;
 pub(crate) mod dns_zones;
 pub(crate) mod fake;
+pub(crate) mod fds;
 pub(crate) mod help;
 pub(crate) mod lists;
 pub(crate) mod mem;
@@ -66,6 +67,8 @@ pub enum Show {
     Sockets,
     /// SHOW ACTIVE_SOCKETS: those with something in their buffers.
     ActiveSockets,
+    /// SHOW FDS: sockets by their file descriptors; for administrators.
+    Fds,
     /// SHOW PEERS: processes that cancel requests are passed on to.
     Peers,
     /// SHOW PEER_POOLS: cancel requests that are being passed on.
@@ -79,7 +82,7 @@ pub enum Show {
 }
 
 /// Names, all in lower case.
-const NAMES: [(&str, Show); 21] = [
+const NAMES: [(&str, Show); 22] = [
     ("help", Show::Help),
     ("pools", Show::Pools),
     ("databases", Show::Databases),
@@ -97,6 +100,7 @@ const NAMES: [(&str, Show); 21] = [
     ("mem", Show::Mem),
     ("sockets", Show::Sockets),
     ("active_sockets", Show::ActiveSockets),
+    ("fds", Show::Fds),
     ("peers", Show::Peers),
     ("peer_pools", Show::PeerPools),
     ("dns_hosts", Show::DnsHosts),
@@ -139,6 +143,7 @@ impl Show {
             Self::Mem => &mem::SHOW,
             Self::Sockets => &sockets::SHOW,
             Self::ActiveSockets => &active_sockets::SHOW,
+            Self::Fds => &fds::SHOW,
             Self::Peers => &peers::SHOW,
             Self::PeerPools => &peer_pools::SHOW,
             Self::DnsHosts => &dns_hosts::SHOW,

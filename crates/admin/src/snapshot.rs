@@ -4,6 +4,7 @@ pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod database;
 pub(crate) mod dns;
+pub(crate) mod fd;
 pub(crate) mod lists;
 pub(crate) mod mem;
 pub(crate) mod peer;
@@ -15,6 +16,7 @@ use config::ConfigRow;
 use connection::ConnectionRow;
 use database::DatabaseRow;
 use dns::{DnsHostRow, DnsZoneRow};
+use fd::FdRow;
 use lists::Lists;
 use mem::Mem;
 use peer::{PeerPoolRow, PeerRow};
@@ -43,6 +45,8 @@ pub struct Snapshot {
     pub peers: Vec<PeerRow>,
     /// For SHOW PEER_POOLS, in the order of their numbers.
     pub peer_pools: Vec<PeerPoolRow>,
+    /// For SHOW FDS, in any order that makes sense.
+    pub fds: Vec<FdRow>,
     /// For SHOW DNS_HOSTS, in the order of their names.
     pub dns_hosts: Vec<DnsHostRow>,
     /// For SHOW DNS_ZONES, in the order of their names.
@@ -81,6 +85,8 @@ pub struct Needs {
     pub users: bool,
     /// `peers` and `peer_pools`.
     pub peers: bool,
+    /// `fds`.
+    pub fds: bool,
     /// `dns_hosts` and `dns_zones`.
     pub dns: bool,
     /// `lists`.
@@ -106,6 +112,7 @@ impl Needs {
         databases: false,
         users: false,
         peers: false,
+        fds: false,
         dns: false,
         lists: false,
         stats: false,

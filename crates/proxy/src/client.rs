@@ -66,6 +66,8 @@ pub struct ClientShared {
     pub peer: Peer,
     /// Our end of its connection.
     pub local: Option<SocketAddr>,
+    /// File descriptor of its socket.
+    pub fd: u32,
     /// When it connected.
     pub since_time: Timestamp,
     /// Monotonic twin of `since_time`.
@@ -133,13 +135,14 @@ pub struct Login {
 
 impl ClientShared {
     /// A client that has just connected.
-    pub fn new(place: Place, id: u64, peer: Peer, local: Option<SocketAddr>) -> Self {
+    pub fn new(place: Place, id: u64, peer: Peer, local: Option<SocketAddr>, fd: u32) -> Self {
         let now = Instant::now();
         Self {
             place,
             id,
             peer,
             local,
+            fd,
             since_time: Timestamp::now(),
             connected: now,
             login: RefCell::new(None),

@@ -347,6 +347,7 @@ async fn log_in_as(
         user: Arc::clone(&target.user),
         host: host.clone(),
         peer,
+        fd: stream.fd(),
         local,
         pid: welcome.pid,
         key: welcome.key.into(),

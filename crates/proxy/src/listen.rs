@@ -4,9 +4,11 @@ mod bind;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use pgweir_admin::FdRow;
 use pgweir_pool::WorkerId;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
@@ -27,8 +29,28 @@ impl Listeners {
             tcp: std::mem::take(&mut self.tcp),
             unix: std::mem::take(&mut self.unix),
         };
+        *shared.listening.lock() = rows(&sockets, shared.config.load().settings.listen_port);
         shared.mail(WorkerId(0), Mail::Listen(sockets));
     }
+}
+
+/// For SHOW FDS.
+fn rows(sockets: &Sockets, unix_port: u16) -> Vec<FdRow> {
+    let row = |fd: RawFd, addr: String, port: u16| FdRow {
+        fd: fd.unsigned_abs().into(),
+        task: "pooler",
+        addr,
+        port: port.into(),
+        ..FdRow::default()
+    };
+    let tcp = sockets.tcp.iter().filter_map(|listener| {
+        let address = listener.local_addr().ok()?;
+        let (addr, port) = (address.ip().to_string(), address.port());
+        Some(row(listener.as_raw_fd(), addr, port))
+    });
+    let unix = sockets.unix.iter();
+    let unix = unix.map(|listener| row(listener.as_raw_fd(), "unix".to_owned(), unix_port));
+    tcp.chain(unix).collect()
 }
 
 /// Accepts on this worker's thread. What it serves itself, half of all on two workers and all on one,

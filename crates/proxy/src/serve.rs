@@ -37,7 +37,7 @@ impl Drop for Entry {
 
 /// Begins to serve a connection that was accepted for this worker.
 pub fn start(worker: &Rc<Worker>, accepted: Accepted) {
-    let client = worker.enroll(accepted.peer, accepted.local);
+    let client = worker.enroll(accepted.peer, accepted.local, accepted.socket.fd());
     let entry = Entry {
         worker: Rc::clone(worker),
         client,

@@ -31,6 +31,8 @@ pub struct ServerFacts {
     /// The address that was connected to, to which cancel requests go: not a name that may mean
     /// another machine by now.
     pub peer: Option<std::net::SocketAddr>,
+    /// File descriptor of its socket.
+    pub fd: u32,
     /// Our end of it.
     pub local: Option<std::net::SocketAddr>,
     /// Process id of the backend (BackendKeyData).

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use pgweir_admin::FdRow;
 use pgweir_auth::{Salting, ScramKeys};
 use pgweir_config::Config;
 use pgweir_pool::{Fatal, Kind, PoolId, PoolKey, Pools, Release, WorkerId};
@@ -79,6 +80,8 @@ pub struct Shared {
     pub stats: Mutex<std::collections::BTreeMap<Arc<str>, DatabaseStats>>,
     /// The same for all databases together; its `workers` are empty.
     pub overall: Mutex<DatabaseStats>,
+    /// Sockets that listen, for SHOW FDS.
+    pub listening: Mutex<Vec<FdRow>>,
     /// Taken by who asks PAM.
     pub pam: Semaphore,
     /// Names of hosts.
@@ -143,6 +146,7 @@ impl Shared {
             hosts: Mutex::default(),
             stats: Mutex::default(),
             overall: Mutex::default(),
+            listening: Mutex::default(),
             pam: Semaphore::new(pam::AT_ONCE),
             dns: Dns::default(),
             cancels: Mutex::default(),

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
@@ -31,6 +31,18 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// Its file descriptor; 0 if it is lost.
+    pub fn fd(&self) -> u32 {
+        let fd = match self {
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+            Self::LooseTcp(stream) => stream.as_raw_fd(),
+            Self::LooseUnix(stream) => stream.as_raw_fd(),
+            Self::Lost => 0,
+        };
+        fd.unsigned_abs()
+    }
+
     /// Takes the socket out of this thread's runtime, so that it can be sent away.
     ///
     /// # Errors
@@ -178,6 +190,11 @@ impl Stream {
             Socket::Tcp(stream) => stream.peer_addr().ok(),
             _ => None,
         }
+    }
+
+    /// The file descriptor of its socket.
+    pub fn fd(&self) -> u32 {
+        self.socket_ref().fd()
     }
 
     /// Who runs the process at the other end, for Unix sockets.

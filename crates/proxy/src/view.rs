@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use pgweir_admin::{
-    ConfigRow, ConnectionRow, Counters, DatabaseRow, Lists, Mem, Needs, PoolRow, Snapshot, State,
-    StatsRow, UserRow,
+    ConfigRow, ConnectionRow, Counters, DatabaseRow, FdRow, Lists, Mem, Needs, PoolRow, Snapshot,
+    State, StatsRow, UserRow,
 };
 use pgweir_pool::WorkerId;
 use tokio::sync::oneshot;
@@ -44,6 +44,10 @@ pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {
         let config = shared.config.load();
         snapshot.peers = Peers::rows(&config);
         snapshot.peer_pools = shared.peers.pool_rows(&config);
+    }
+    if needs.fds {
+        let (clients, servers) = connections(shared).await;
+        snapshot.fds = fds(shared, &clients, &servers);
     }
     if needs.dns || needs.lists {
         snapshot.dns_hosts = shared.dns.host_rows();
@@ -292,6 +296,29 @@ fn users(shared: &Shared) -> Vec<UserRow> {
             }
         })
         .collect()
+}
+
+/// Sockets without TLS, those that listen first.
+fn fds(shared: &Shared, clients: &[ConnectionRow], servers: &[ConnectionRow]) -> Vec<FdRow> {
+    let all = || clients.iter().chain(servers);
+    let by_id: HashMap<u64, u64> = all().map(|row| (row.id, row.fd)).collect();
+    let mut fds = shared.listening.lock().clone();
+    let of = |task| {
+        let by_id = &by_id;
+        move |row: &ConnectionRow| FdRow {
+            fd: row.fd,
+            task,
+            user: row.user.clone(),
+            database: row.database.clone(),
+            addr: row.addr.clone(),
+            port: row.port,
+            link: row.link.and_then(|id| by_id.get(&id).copied()).unwrap_or(0),
+        }
+    };
+    let plain = |row: &&ConnectionRow| row.tls.is_empty();
+    fds.extend(clients.iter().filter(plain).map(of("client")));
+    fds.extend(servers.iter().filter(plain).map(of("server")));
+    fds
 }
 
 fn lists(snapshot: &Snapshot) -> Lists {

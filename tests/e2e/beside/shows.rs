@@ -10,6 +10,7 @@ const TABLES: &[&str] = &[
     "CLIENTS",
     "SERVERS",
     "SOCKETS",
+    "FDS",
     "ACTIVE_SOCKETS",
     "POOLS",
     "DATABASES",

@@ -39,6 +39,8 @@ pub struct ConnectionRow {
     pub application_name: String,
     /// Prepared statements that it has.
     pub prepared_statements: u64,
+    /// File descriptor of its socket, for SHOW FDS.
+    pub fd: u64,
     /// Its number, unique over clients and servers.
     pub id: u64,
     /// What is on its way, for SHOW SOCKETS.

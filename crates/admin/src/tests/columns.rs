@@ -54,6 +54,12 @@ const FACTS: &[(&str, &str)] = &[
          int4: max_connections current_connections max_client_connections \
          current_client_connections paused disabled",
     ),
+    (
+        "FDS",
+        "int4: fd text: task user database addr int4: port int8: cancel int4: link \
+         text: client_encoding std_strings datestyle timezone password \
+         bytea: scram_client_key scram_server_key",
+    ),
     ("PEERS", "int4: peer_id text: host int4: port pool_size"),
     (
         "USERS",
@@ -107,7 +113,7 @@ const FACTS: &[(&str, &str)] = &[
 pub(super) fn all() -> Vec<Show> {
     let shows =
         FACTS.iter().map(
-            |(name, _)| match parse(format!("SHOW {name}").as_bytes(), Role::Stats) {
+            |(name, _)| match parse(format!("SHOW {name}").as_bytes(), Role::Admin) {
                 Ok(Command::Show(show)) => show,
                 other => panic!("SHOW {name} is {other:?}"),
             },
@@ -124,6 +130,7 @@ fn expected(facts: &str) -> Vec<(String, i32, usize, usize)> {
             "text:" => kind = (25, 0xffff),
             "int4:" => kind = (23, 4),
             "int8:" => kind = (20, 8),
+            "bytea:" => kind = (17, 0xffff),
             "numeric:" => kind = (1700, 0xffff),
             name => columns.push((name.to_owned(), kind.0, kind.1, 0)),
         }
@@ -192,6 +199,7 @@ fn d3_needs_name_all_that_is_looked_at() {
             part.peers = full.peers;
             part.peer_pools = full.peer_pools;
         });
+        take(needs.fds, |part, full| part.fds = full.fds);
         take(needs.dns, |part, full| {
             part.dns_hosts = full.dns_hosts;
             part.dns_zones = full.dns_zones;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{data_row, described, messages, text_rows};
 use crate::{
     Buffers, Cache, Command, ConfigRow, ConnectionRow, Counters, DatabaseRow, DnsHostRow,
-    DnsZoneRow, Fake, Format, Formats, Lists, Mem, PeerPoolRow, PeerRow, PoolRow, Replication,
-    Show, Snapshot, State, StatsRow, UserRow, answer, describe, rows,
+    DnsZoneRow, Fake, FdRow, Format, Formats, Lists, Mem, PeerPoolRow, PeerRow, PoolRow,
+    Replication, Show, Snapshot, State, StatsRow, UserRow, answer, describe, rows,
 };
 
 fn some(text: &str) -> Option<String> {
@@ -38,8 +38,28 @@ fn connection(id: u64, state: State) -> ConnectionRow {
     }
 }
 
+fn fd(fd: u64, task: &'static str, user: Option<String>) -> FdRow {
+    FdRow {
+        fd,
+        task,
+        user,
+        link: fd + 2,
+        ..FdRow::default()
+    }
+}
+
+fn peer(peer_id: u64, host: &str, port: u64, pool_size: u64) -> PeerRow {
+    PeerRow {
+        peer_id,
+        host: host.to_owned(),
+        port,
+        pool_size,
+    }
+}
+
 fn client() -> ConnectionRow {
     ConnectionRow {
+        fd: 9,
         state: State::ClientActive,
         user: some("u"),
         database: some("d"),
@@ -141,20 +161,7 @@ pub(super) fn snapshot() -> Snapshot {
             changeable: true,
             ..ConfigRow::default()
         }],
-        peers: vec![
-            PeerRow {
-                peer_id: 1,
-                host: "a".to_owned(),
-                port: 6432,
-                pool_size: 20,
-            },
-            PeerRow {
-                peer_id: 2,
-                host: "/run".to_owned(),
-                port: 6433,
-                pool_size: 0,
-            },
-        ],
+        peers: vec![peer(1, "a", 6432, 20), peer(2, "/run", 6433, 0)],
         peer_pools: vec![PeerPoolRow {
             peer_id: 2,
             cl_active_cancel_req: 1,
@@ -162,17 +169,17 @@ pub(super) fn snapshot() -> Snapshot {
             sv_active_cancel: 3,
             sv_login: 4,
         }],
-        dns_hosts: vec![
-            DnsHostRow {
-                hostname: "a".to_owned(),
-                ttl: 15,
-                addrs: vec!["10.0.0.1:0".to_owned(), "[::1]:0".to_owned()],
-            },
-            DnsHostRow {
-                hostname: "b.example.org".to_owned(),
-                ..DnsHostRow::default()
-            },
-        ],
+        fds: vec![fd(7, "pooler", None), fd(9, "client", some("ann"))],
+        dns_hosts: [
+            ("a", 15, vec!["10.0.0.1:0", "[::1]:0"]),
+            ("b.example.org", 0, vec![]),
+        ]
+        .map(|(name, ttl, addrs)| DnsHostRow {
+            hostname: name.to_owned(),
+            ttl,
+            addrs: addrs.into_iter().map(str::to_owned).collect(),
+        })
+        .into(),
         dns_zones: vec![DnsZoneRow {
             zonename: "example.org".to_owned(),
             serial: 2_026_112_301,
@@ -375,6 +382,13 @@ fn rows_that_are_always_the_same() {
     check(Show::State, &["active,no", "paused,yes", "suspended,yes"]);
     check(Show::Version, &["PgBouncer 1.25.2,0.1.0"]);
     check(Show::Config, &["k,NULL,NULL,yes"]);
+    check(
+        Show::Fds,
+        &[
+            "7,pooler,NULL,NULL,,0,NULL,9,NULL,NULL,NULL,NULL,NULL,NULL,NULL",
+            "9,client,ann,NULL,,0,NULL,11,NULL,NULL,NULL,NULL,NULL,NULL,NULL",
+        ],
+    );
     check(Show::Peers, &["1,a,6432,20", "2,/run,6433,0"]);
     check(Show::PeerPools, &["2,1,2,3,4"]);
     check(

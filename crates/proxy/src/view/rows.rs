@@ -110,6 +110,7 @@ fn client_row(
             .as_ref()
             .map_or_else(String::new, |login| login.application_name.clone()),
         prepared_statements: client.prepared.get().into(),
+        fd: client.fd.into(),
         id: client.id,
         buffers: buffers(client.bytes.get()),
         worker: worker.0.into(),
@@ -171,6 +172,7 @@ fn server_row(
         tls: facts.tls.to_string(),
         application_name: String::new(),
         prepared_statements: server.prepared.get().into(),
+        fd: facts.fd.into(),
         id: facts.id,
         buffers: match server.state.get() {
             ServerState::Active => buffers(server.bytes.get()),

@@ -11,7 +11,12 @@ use crate::place::{Peer, Place};
 
 impl Worker {
     /// Gives a new client a place in the table.
-    pub fn enroll(&self, peer: Peer, local: Option<std::net::SocketAddr>) -> Rc<ClientShared> {
+    pub fn enroll(
+        &self,
+        peer: Peer,
+        local: Option<std::net::SocketAddr>,
+        fd: u32,
+    ) -> Rc<ClientShared> {
         let mut clients = self.clients.borrow_mut();
         let entry = clients.vacant_entry();
         let generation = self.generation.get().wrapping_add(1);
@@ -21,7 +26,13 @@ impl Worker {
             slot: entry.key(),
             generation,
         };
-        let client = Rc::new(ClientShared::new(place, self.shared.next_id(), peer, local));
+        let client = Rc::new(ClientShared::new(
+            place,
+            self.shared.next_id(),
+            peer,
+            local,
+            fd,
+        ));
         entry.insert(Rc::clone(&client));
         client
     }

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use pgweir_tests::{Cluster, Major, Outcome, Pooler, Room, Wire, cases};
+use pgweir_tests::{Cluster, Major, Outcome, Pooler, Room, Wire, cases, certificates};
 
 cases! {
     an_ini_runs_and_is_read_again;
     an_ini_is_checked_and_converted;
+    the_file_that_operators_copy;
 }
 
 const USERS: &str = "\"app\" \"app-secret\"\n\"ops\" \"ops-secret\"\n";
@@ -95,4 +96,61 @@ fn an_ini_is_checked_and_converted(major: Major) {
     let mut wire = Wire::connect(&converted.target("shop"));
     assert_eq!(wire.sql("SELECT current_database()"), [&*database]);
     assert_eq!(converted.pool("shop").text("pool_mode"), "session");
+}
+
+/// The options that the examples of many a handbook have, all together.
+fn the_file_that_operators_copy(major: Major) {
+    let cluster = crate::tls::cluster(major);
+    let database = cluster.database();
+    let pooler = Pooler::start_with_file("pgbouncer.ini", |room, port| {
+        let put = |name: &str, from: std::path::PathBuf| {
+            fs::copy(from, room.join(name)).expect("ours");
+            room.join(name).display().to_string()
+        };
+        let cert = put("server.crt", certificates().server());
+        let key = put("server.key", certificates().server_key());
+        fs::write(room.join("userlist.txt"), "\"app\" \"app-secret\"\n").expect("ours");
+        let server = cluster.port();
+        format!(
+            "[databases]\n\
+             myapp = host=127.0.0.1 port={server} dbname={database}\n\
+             myapp_readonly = host=127.0.0.2,127.0.0.3 port={server} dbname={database}\n\
+             myapp_notify = host=127.0.0.1 port={server} dbname={database} pool_mode=session pool_size=5\n\
+             \n[pgbouncer]\n\
+             listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = scram-sha-256\nauth_file = {}\nadmin_users = app\n\
+             pool_mode = transaction\ndefault_pool_size = 25\nmax_client_conn = 1000\nmax_db_connections = 50\n\
+             reserve_pool_size = 5\nreserve_pool_timeout = 3\n\
+             server_idle_timeout = 300\nclient_idle_timeout = 0\nquery_timeout = 0\nquery_wait_timeout = 60\n\
+             idle_transaction_timeout = 60\n\
+             client_tls_sslmode = require\nclient_tls_key_file = {key}\nclient_tls_cert_file = {cert}\n\
+             server_tls_sslmode = require\nstats_period = 60\n",
+            room.join("userlist.txt").display(),
+        )
+    });
+    let target = pooler.target("myapp").with("sslmode", "require");
+    for (name, mode) in [
+        ("myapp", "transaction"),
+        ("myapp_readonly", "transaction"),
+        ("myapp_notify", "session"),
+    ] {
+        let sql = "SELECT current_database(), ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        let answer = target.database(name).sql(sql);
+        assert_eq!(answer, format!("{database}|t"), "{name}");
+        let console = target.database("pgbouncer");
+        let pools = console.sql("SHOW POOLS");
+        let pool = pools
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}|app|")));
+        assert!(
+            pool.expect(&pools).contains(&format!("|{mode}|")),
+            "{pools}"
+        );
+    }
+    assert!(!pooler.log().contains("WARNING"), "{}", pooler.log());
+    // Without TLS nobody comes in.
+    pooler
+        .target("myapp")
+        .psql("SELECT 1")
+        .check_failure("SSL required");
 }

@@ -42,7 +42,11 @@ impl Starting {
     }
 
     fn then(mut command: Command, program: impl AsRef<OsStr>, log: &Path) -> Self {
-        without_libpq_variables(&mut command).arg("--").arg(program);
+        // Whoever runs the tests in the background may have them, and so what they start, ignore
+        // SIGINT and SIGQUIT.
+        without_libpq_variables(&mut command)
+            .args(["--", "env", "--default-signal"])
+            .arg(program);
         Self {
             command,
             log: log.to_owned(),

@@ -7,7 +7,7 @@ use crate::peer;
 use crate::place::Place;
 use crate::settings::Settings;
 use crate::value::tls::SslMode;
-use crate::value::words::AuthType;
+use crate::value::words::{AuthType, Routing};
 
 /// Names that are the console's.
 const CONSOLE: [&str; 2] = ["pgweir", "pgbouncer"];
@@ -112,6 +112,11 @@ pub fn oddities(config: &Config) -> Vec<Mistake> {
         let own = database.min_pool_size.and_then(|min| too_many(min, size));
         let key = || Place::Database(name.clone()).path("min_pool_size");
         odd.extend(own.map(|says| Mistake::new(key(), says)));
+        if database.routing() != Routing::Off && database.load_balance_hosts.is_some() {
+            let key = Place::Database(name.clone()).path("load_balance_hosts");
+            let says = "has no effect beside routing: see balance";
+            odd.push(Mistake::new(key, says));
+        }
     }
     odd
 }
@@ -145,6 +150,9 @@ fn check_sizes(settings: &Settings, report: Report<'_>) {
             &["max_packet_size"],
             "expected a size from 1kB to 2147483647 bytes".to_owned(),
         );
+    }
+    if settings.monitor_interval.is_zero() {
+        report(&["monitor_interval"], "expected more than 0".to_owned());
     }
     if settings.stats_period.is_zero() {
         report(&["stats_period"], "expected more than 0".to_owned());
@@ -229,6 +237,7 @@ fn check_database(name: &str, database: &Database, settings: &Settings, report: 
             "is missing, and there is no unix_socket_dir".to_owned(),
         );
     }
+    check_cluster(database, settings, report);
     if database.dbname.as_deref().is_some_and(str::is_empty) {
         report(&["dbname"], "is empty".to_owned());
     }
@@ -238,6 +247,25 @@ fn check_database(name: &str, database: &Database, settings: &Settings, report: 
     if database.password.is_some() && database.user.is_none() {
         let message = "needs \"user\" beside it: it is the password of that user".to_owned();
         report(&["password", "user"], message);
+    }
+}
+
+/// Somebody must ask the hosts of a cluster what they are.
+fn check_cluster(database: &Database, settings: &Settings, report: Report<'_>) {
+    let routing = database.routing();
+    if routing == Routing::Off {
+        return;
+    }
+    if settings.monitor_user(database).is_none() {
+        let message = format!("\"{routing}\" needs monitor_user, who asks the hosts what they are");
+        report(&["routing"], message);
+    }
+    let mut seen = Vec::new();
+    for host in &database.hosts {
+        if seen.contains(&host) {
+            report(&["hosts"], format!("\"{host}\" is there twice"));
+        }
+        seen.push(host);
     }
 }
 

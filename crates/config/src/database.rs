@@ -6,11 +6,17 @@ use crate::host::Host;
 use crate::secret::Secret;
 use crate::table::table;
 use crate::value::name::Name;
+use crate::value::size::Size;
 use crate::value::tls::SslMode;
-use crate::value::words::{LoadBalanceHosts, PoolMode};
+use crate::value::words::{
+    Balance, Consistency, LoadBalanceHosts, PoolMode, PrimaryReads, Routing,
+};
 
 /// The name of the section that stands for every database not named.
 pub(crate) const ANY: &str = "*";
+
+/// What the name of a database ends with whose reads go to the standbys, with `routing = "by-name"`.
+const READ_ONLY: &str = "_readonly";
 
 table! {
     /// A database that clients may connect to. `None` is what the settings say.
@@ -21,6 +27,33 @@ table! {
         /// turn, or `disable` for the one that the last connection went to, until it fails. Not given:
         /// the first in the list. A host that is down is left out.
         load_balance_hosts: Option<LoadBalanceHosts> as "\"round-robin\"" => Reconnect;
+        /// What several hosts are to each other. `off`, as if nothing is said: places where the server may be, used
+        /// as `load_balance_hosts` says. All others take them for a cluster and find out by themselves who
+        /// is the primary. `by-name`: everything goes to the primary, and to the standbys for clients that
+        /// put `_readonly` behind the name of the database. `automatic`: each statement goes where it may run.
+        /// `shadow`: everything goes to the primary, and SHOW ROUTES counts what `automatic` would do.
+        routing: Option<Routing> as "\"automatic\"" => Reconnect;
+        /// How new what is read from standbys must be: as new as what the client itself has written and read
+        /// (`session`, as if nothing is said), or one of its `application_name` has written (`application`); no older than `max_lag`
+        /// and `max_lag_bytes` (`bounded`); or anything (`eventual`).
+        consistency: Option<Consistency> as "\"application\"" => AtOnce;
+        /// With `consistency = "bounded"`: how far behind a standby may be that is read from. 0: any time. Not
+        /// given: 1 s.
+        max_lag: Option<Duration> as "\"500ms\"" => AtOnce;
+        /// The same in bytes of WAL. 0, or not given: any number.
+        max_lag_bytes: Option<Size> as "\"16MB\"" => AtOnce;
+        /// Which standby a read goes to: of two the one with less to do (`least-outstanding`, as if nothing is
+        /// said), each in turn (`round-robin`), or any (`random`).
+        balance: Option<Balance> as "\"round-robin\"" => AtOnce;
+        /// Whether the primary serves reads that a standby could: only where none may (`fallback`, as if
+        /// nothing is said), or as if it were one (`share`).
+        primary_reads: Option<PrimaryReads> as "\"share\"" => AtOnce;
+        /// A statement that needs a host of the cluster waits for so long while there is none, as during a
+        /// failover. 0: it does not. Not given: 30 s.
+        failover_hold: Option<Duration> as "\"10s\"" => AtOnce;
+        /// So many clients of the cluster may wait for that at most; others are refused. 0: no limit. Not
+        /// given: 10000.
+        failover_hold_clients: Option<u32> as "1000" => AtOnce;
         /// Its name on the server. Not given: the name clients use.
         dbname: Option<String> as "\"shop\"" => Reconnect;
         /// Every client uses the server as this user. Not given: as who it is.
@@ -66,25 +99,87 @@ table! {
     }
 }
 
+impl Database {
+    /// What several hosts are to each other.
+    pub fn routing(&self) -> Routing {
+        self.routing.unwrap_or(Routing::Off)
+    }
+
+    /// How new what a client reads must be.
+    pub fn consistency(&self) -> Consistency {
+        self.consistency.unwrap_or(Consistency::Session)
+    }
+
+    /// How far behind a standby may be that is read from; `None`: any time.
+    pub fn max_lag(&self) -> Option<Duration> {
+        let max = self.max_lag.unwrap_or(Duration::from_secs(1));
+        (!max.is_zero()).then_some(max)
+    }
+
+    /// The same in bytes of WAL.
+    pub fn max_lag_bytes(&self) -> Option<u64> {
+        let max = self.max_lag_bytes.map_or(0, Size::bytes);
+        (max > 0).then_some(max.into())
+    }
+
+    /// Which of several standbys a read goes to.
+    pub fn balance(&self) -> Balance {
+        self.balance.unwrap_or(Balance::LeastOutstanding)
+    }
+
+    /// Whether reads go to the primary.
+    pub fn primary_reads(&self) -> PrimaryReads {
+        self.primary_reads.unwrap_or(PrimaryReads::Fallback)
+    }
+
+    /// How long a statement waits for a host of the cluster.
+    pub fn failover_hold(&self) -> Duration {
+        self.failover_hold.unwrap_or(Duration::from_secs(30))
+    }
+
+    /// How many clients may wait for one; 0: no limit.
+    pub fn failover_hold_clients(&self) -> u32 {
+        self.failover_hold_clients.unwrap_or(10_000)
+    }
+}
+
 /// A database as a client asked for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DatabaseRef<'a> {
     /// The name the client used, under which pools and statistics are kept.
     pub name: &'a str,
-    /// The section that serves it: its own, or `*`.
+    /// The section that serves it: its own, that of the name without `_readonly`, or `*`.
     pub database: &'a Database,
 }
 
 impl<'a> DatabaseRef<'a> {
     /// The name on the server.
     pub fn dbname(&self) -> &'a str {
-        self.database.dbname.as_deref().unwrap_or(self.name)
+        self.database
+            .dbname
+            .as_deref()
+            .unwrap_or_else(|| self.base().unwrap_or(self.name))
+    }
+
+    /// Whether its clients are to be served by standbys, because of the name that they use.
+    pub fn is_read_only(&self) -> bool {
+        self.base().is_some()
+    }
+
+    /// The name without the ending that says that standbys are meant.
+    fn base(&self) -> Option<&'a str> {
+        read_only_base(self.name).filter(|_| self.database.routing() == Routing::ByName)
     }
 
     /// The user of the pool, for a client that logged in as `login`.
     pub fn pool_user(&self, login: &'a str) -> &'a str {
         self.database.user.as_deref().unwrap_or(login)
     }
+}
+
+/// What stands in front of `_readonly`.
+pub(crate) fn read_only_base(name: &str) -> Option<&str> {
+    name.strip_suffix(READ_ONLY).filter(|base| !base.is_empty())
 }
 
 impl std::ops::Deref for DatabaseRef<'_> {

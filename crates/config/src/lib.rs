@@ -59,6 +59,6 @@ pub use crate::value::size::Size;
 pub use crate::value::time::Millis;
 pub use crate::value::tls::{SslMode, TlsProtocols};
 pub use crate::value::words::{
-    AuthType, CheckQuery, ErrorStyle, LoadBalanceHosts, LogFormat, LogLevel, PoolMode, SocketMode,
-    SyslogFacility,
+    AuthType, Balance, CheckQuery, Consistency, ErrorStyle, LoadBalanceHosts, LogFormat, LogLevel,
+    PoolMode, PrimaryReads, Routing, SocketMode, SyslogFacility,
 };

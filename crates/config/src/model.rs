@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::database::{ANY, Database, DatabaseRef};
+use crate::database::{ANY, Database, DatabaseRef, read_only_base};
 use crate::host::{Host, PORT};
 use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::table::{Applies, Table};
 use crate::user::User;
 use crate::value::tls::SslMode;
-use crate::value::words::PoolMode;
+use crate::value::words::{PoolMode, Routing};
 
 /// Everything a configuration says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -60,8 +60,15 @@ impl Config {
         let database = self
             .databases
             .get(name)
+            .or_else(|| self.of_standbys(name))
             .or_else(|| self.databases.get(ANY))?;
         Some(DatabaseRef { name, database })
+    }
+
+    /// The section of a cluster that a name with `_readonly` behind it means.
+    fn of_standbys(&self, name: &str) -> Option<&Database> {
+        let cluster = self.databases.get(read_only_base(name)?)?;
+        (cluster.routing() == Routing::ByName).then_some(cluster)
     }
 
     /// When a server connection of `user` (the user of the pool) goes back to its pool.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::database::Database;
 use crate::secret::Hidden;
 use crate::table::{Table, table};
 use crate::value::Raw;
@@ -116,6 +117,14 @@ table! {
         /// A file like /etc/resolv.conf that says which name servers to ask, instead of the system. /etc/hosts
         /// goes before them.
         resolv_conf: Option<PathBuf> as "\"/etc/pgweir/resolv.conf\"" => Restart;
+
+        /// Who asks the hosts of a cluster what they are (`routing` of a database). Not given: the `user` of
+        /// the database, or `auth_user`. Give it the role `pg_monitor`, without which it does not see the
+        /// timeline that a standby follows before its next restartpoint.
+        monitor_user: Option<Name> as "\"pooler\"" => AtOnce;
+        /// How often each host of a cluster is asked; more often while something is wrong. An answer that takes
+        /// longer counts as none.
+        monitor_interval: Duration = "1s" => AtOnce;
 
         /// A client must have logged in within. 0: no limit.
         client_login_timeout: Duration = "60s" => AtOnce;
@@ -278,6 +287,13 @@ table! {
 }
 
 impl Settings {
+    /// Who asks the hosts of a cluster what they are.
+    pub fn monitor_user<'a>(&'a self, database: &'a Database) -> Option<&'a str> {
+        let forced = database.user.as_deref();
+        let asks = database.auth_user.as_deref();
+        (self.monitor_user.as_deref().or(forced).or(asks)).or(self.auth_user.as_deref())
+    }
+
     /// What holds where a file of PgBouncer says nothing: PgBouncer's own defaults.
     pub(crate) fn of_ini() -> Settings {
         let mut settings = Settings::default();

@@ -274,7 +274,7 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
             (1..1024_u32).prop_map(|n| format!("{n}MB")).boxed()
         }
         "tcp_user_timeout" => any::<u16>().prop_map(|n| format!("{n}ms")).boxed(),
-        "stats_period" => (1..9999_u32).prop_map(|n| format!("{n}ms")).boxed(),
+        "stats_period" | "monitor_interval" => (1..9999_u32).prop_map(|n| format!("{n}ms")).boxed(),
         "server_reset_query" | "server_check_query" => "\\PC{0,20}".boxed(),
         "listen_addr" | "admin_users" | "stats_users" | "ignore_startup_parameters" => {
             prop::collection::vec("[a-z0-9.:*]{1,9}", 1..4)

@@ -66,6 +66,56 @@ words! {
 }
 
 words! {
+    /// How the hosts of a database are used.
+    pub enum Routing, "one of off, by-name, automatic, shadow" {
+        /// As places where the same server may be, one at a time.
+        Off = "off",
+        /// As a cluster: its primary, or its standbys for a name that ends with `_readonly`.
+        ByName = "by-name",
+        /// As a cluster: each statement goes where it may run.
+        Automatic = "automatic",
+        /// As a cluster whose primary gets everything; counted is what `automatic` would do.
+        Shadow = "shadow",
+    }
+}
+
+words! {
+    /// How new what a client reads must be.
+    pub enum Consistency, "one of session, application, bounded, eventual" {
+        /// As new as what this client has written and read.
+        Session = "session",
+        /// The same, with all clients of one user and `application_name` counted as one that writes.
+        Application = "application",
+        /// No older than `max_lag` and `max_lag_bytes` say.
+        Bounded = "bounded",
+        /// Any state of a standby that answers.
+        Eventual = "eventual",
+    }
+}
+
+words! {
+    /// Which of several standbys a read goes to.
+    pub enum Balance, "one of least-outstanding, round-robin, random" {
+        /// Of two at random the one that has less to do, weighed by how fast it has been.
+        LeastOutstanding = "least-outstanding",
+        /// Each in its turn.
+        RoundRobin = "round-robin",
+        /// Any.
+        Random = "random",
+    }
+}
+
+words! {
+    /// Whether reads go to the primary.
+    pub enum PrimaryReads, "one of fallback, share" {
+        /// Only where no standby may serve them.
+        Fallback = "fallback",
+        /// As to any standby.
+        Share = "share",
+    }
+}
+
+words! {
     /// When a server connection goes back to its pool.
     pub enum PoolMode, "one of session, transaction, statement" {
         /// When the client leaves.

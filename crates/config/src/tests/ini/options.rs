@@ -12,11 +12,13 @@ use crate::user::User;
 use crate::value::Raw;
 
 /// Keys of ours that PgBouncer does not have.
-const OURS: [&str; 8] = [
+const OURS: [&str; 10] = [
     "error_style",
     "log_format",
     "log_level",
     "max_statement_size",
+    "monitor_interval",
+    "monitor_user",
     "report_pooler",
     "shutdown_timeout",
     "pam_service",

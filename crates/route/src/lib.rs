@@ -8,6 +8,7 @@
 //! | where SQL's tokens begin and end | [`lex`] |
 //! | which host a new connection tries | [`Hosts`] |
 //! | which host of a cluster is what | [`topology`] |
+//! | which of them a statement goes to | [`choose`] |
 //! | what is known of the names of hosts | [`Names`] |
 //!
 //! # Promises
@@ -19,12 +20,14 @@
 
 #![forbid(unsafe_code)]
 
+mod choice;
 mod hosts;
 pub mod intent;
 pub mod lex;
 mod names;
 pub mod topology;
 
+pub use choice::{Balance, Chance, Choice, Policy, Seen, Want, Why, choose};
 pub use hosts::{HostIndex, Hosts, Order, Outcome};
 pub use intent::{Intent, Judgement, Reason, judge};
 pub use names::{NameRow, Names, Trust, Unknown, ZoneRow, zone_of};

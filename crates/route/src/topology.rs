@@ -38,6 +38,9 @@ pub struct Pace {
     pub stale_after: Duration,
 }
 
+/// From one probe of a host to the next while somebody waits for a standby to be new enough.
+const FRESH_PACE: Duration = Duration::from_millis(25);
+
 impl Default for Pace {
     fn default() -> Self {
         Self {
@@ -113,6 +116,22 @@ impl Topology {
             timeline: 0,
             primary: None,
             samples: Samples::default(),
+        }
+    }
+
+    /// How many hosts there are.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a cluster has at least one host"
+    )]
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Somebody waits for a standby to be new enough: all hosts are due soon.
+    pub fn freshness_is_wanted(&mut self) {
+        for host in &mut self.hosts {
+            host.due_after(FRESH_PACE);
         }
     }
 

@@ -53,6 +53,8 @@ pub(super) struct Host {
     /// When Patroni said what does not go with the answer, until it has been asked again.
     disputed: Option<Instant>,
     due: Instant,
+    /// When it was asked last.
+    asked: Option<Instant>,
     was_asked: bool,
 }
 
@@ -71,6 +73,7 @@ impl Host {
             leads: None,
             disputed: None,
             due: now,
+            asked: None,
             was_asked: false,
         }
     }
@@ -85,7 +88,15 @@ impl Host {
 
     pub(super) fn asked(&mut self, now: Instant, every: Duration) {
         self.due = now + every;
+        self.asked = Some(now);
         self.is_counted = false;
+    }
+
+    /// Is asked so long after it was asked last.
+    pub(super) fn due_after(&mut self, pause: Duration) {
+        if let Some(asked) = self.asked {
+            self.due = self.due.min(asked + pause);
+        }
     }
 
     /// Is asked without delay.

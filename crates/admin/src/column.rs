@@ -73,6 +73,7 @@ enum Accessor<R> {
     Int4(fn(&R) -> u64),
     Flag(fn(&R) -> bool),
     Int8(fn(&R) -> u64),
+    Maybe(fn(&R) -> Option<u64>),
     Numeric(fn(&R) -> u64),
 }
 
@@ -132,6 +133,14 @@ pub(crate) const fn int8<R>(name: &'static str, value: fn(&R) -> u64) -> Column<
     }
 }
 
+/// A number of eight bytes, or NULL.
+pub(crate) const fn maybe<R>(name: &'static str, value: fn(&R) -> Option<u64>) -> Column<R> {
+    Column {
+        name,
+        value: Accessor::Maybe(value),
+    }
+}
+
 /// A number of any size.
 pub(crate) const fn numeric<R>(name: &'static str, value: fn(&R) -> u64) -> Column<R> {
     Column {
@@ -146,7 +155,7 @@ impl<R> Column<R> {
             Accessor::Text(_) | Accessor::Nullable(_) | Accessor::Made(_) => Type::Text,
             Accessor::Withheld(kind) => kind,
             Accessor::Int4(_) | Accessor::Flag(_) => Type::Int4,
-            Accessor::Int8(_) => Type::Int8,
+            Accessor::Int8(_) | Accessor::Maybe(_) => Type::Int8,
             Accessor::Numeric(_) => Type::Numeric,
         }
     }
@@ -161,6 +170,7 @@ impl<R> Column<R> {
             Accessor::Int4(value) => value(row).min(i32::MAX as u64),
             Accessor::Flag(value) => value(row).into(),
             Accessor::Int8(value) => value(row).min(i64::MAX as u64),
+            Accessor::Maybe(value) => value(row)?.min(i64::MAX as u64),
             Accessor::Numeric(value) => value(row),
         };
         Some(match (format, self.kind()) {

@@ -10,11 +10,13 @@ pub(crate) mod dns_zones;
 pub(crate) mod fake;
 pub(crate) mod fds;
 pub(crate) mod help;
+pub(crate) mod hosts;
 pub(crate) mod lists;
 pub(crate) mod mem;
 pub(crate) mod peer_pools;
 pub(crate) mod peers;
 pub(crate) mod pools;
+pub(crate) mod routes;
 pub(crate) mod servers;
 pub(crate) mod sockets;
 pub(crate) mod state;
@@ -77,12 +79,16 @@ pub enum Show {
     DnsHosts,
     /// SHOW DNS_ZONES: zones that they are in.
     DnsZones,
+    /// SHOW HOSTS: the hosts of clusters, and what they turned out to be.
+    Hosts,
+    /// SHOW ROUTES: where statements went, and why.
+    Routes,
     /// SHOW of a setting of PostgreSQL that drivers ask for.
     Fake(Fake),
 }
 
 /// Names, all in lower case.
-const NAMES: [(&str, Show); 22] = [
+const NAMES: [(&str, Show); 24] = [
     ("help", Show::Help),
     ("pools", Show::Pools),
     ("databases", Show::Databases),
@@ -105,6 +111,8 @@ const NAMES: [(&str, Show); 22] = [
     ("peer_pools", Show::PeerPools),
     ("dns_hosts", Show::DnsHosts),
     ("dns_zones", Show::DnsZones),
+    ("hosts", Show::Hosts),
+    ("routes", Show::Routes),
 ];
 
 impl Show {
@@ -148,6 +156,8 @@ impl Show {
             Self::PeerPools => &peer_pools::SHOW,
             Self::DnsHosts => &dns_hosts::SHOW,
             Self::DnsZones => &dns_zones::SHOW,
+            Self::Hosts => &hosts::SHOW,
+            Self::Routes => &routes::SHOW,
             Self::Fake(fake) => fake.relation(),
         })
     }

@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod database;
 pub(crate) mod dns;
 pub(crate) mod fd;
+pub(crate) mod host;
 pub(crate) mod lists;
 pub(crate) mod mem;
 pub(crate) mod peer;
@@ -17,6 +18,7 @@ use connection::ConnectionRow;
 use database::DatabaseRow;
 use dns::{DnsHostRow, DnsZoneRow};
 use fd::FdRow;
+use host::{HostRow, RouteRow};
 use lists::Lists;
 use mem::Mem;
 use peer::{PeerPoolRow, PeerRow};
@@ -51,6 +53,10 @@ pub struct Snapshot {
     pub dns_hosts: Vec<DnsHostRow>,
     /// For SHOW DNS_ZONES, in the order of their names.
     pub dns_zones: Vec<DnsZoneRow>,
+    /// For SHOW HOSTS, in the order in which they are shown.
+    pub hosts: Vec<HostRow>,
+    /// For SHOW ROUTES, in the order in which they are shown.
+    pub routes: Vec<RouteRow>,
     /// For SHOW LISTS.
     pub lists: Lists,
     /// For the SHOWs of statistics, one for each database.
@@ -89,6 +95,8 @@ pub struct Needs {
     pub fds: bool,
     /// `dns_hosts` and `dns_zones`.
     pub dns: bool,
+    /// `hosts` and `routes`.
+    pub hosts: bool,
     /// `lists`.
     pub lists: bool,
     /// `stats` and `averages`.
@@ -114,6 +122,7 @@ impl Needs {
         peers: false,
         fds: false,
         dns: false,
+        hosts: false,
         lists: false,
         stats: false,
         config: false,

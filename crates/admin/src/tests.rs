@@ -3,6 +3,7 @@
 mod columns;
 mod console;
 mod grammar;
+mod sample;
 mod texts;
 mod values;
 
@@ -106,7 +107,7 @@ fn fields(bytes: &[u8]) -> (String, String, String, Option<String>) {
 /// An answer changes nothing and depends on nothing but its question and the snapshot.
 #[test]
 fn d1_asking_changes_nothing() {
-    let snapshot = values::snapshot();
+    let snapshot = sample::snapshot();
     let before = snapshot.clone();
     for show in columns::all() {
         let ask = |snapshot: &Snapshot| {

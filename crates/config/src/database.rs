@@ -112,7 +112,7 @@ impl Database {
 
     /// How far behind a standby may be that is read from; `None`: any time.
     pub fn max_lag(&self) -> Option<Duration> {
-        let max = self.max_lag.unwrap_or(Duration::from_secs(1));
+        let max = self.max_lag.unwrap_or(Duration::from_secs(10));
         (!max.is_zero()).then_some(max)
     }
 

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pgweir_pool::{ClientId, Refusal, Ticket};
+use pgweir_route::topology::NoPrimary;
 
+use crate::cluster::{Cluster, Held};
 use crate::lease::{Guard, Leased};
 use crate::mail::Kill;
 use crate::place::{OnTheWay, Peer, Place};
@@ -51,8 +53,10 @@ pub enum Grant {
     Slot(Guard),
     /// There will be none.
     Refused(Refusal),
-    /// It was lost on the way: ask again.
+    /// It was lost on the way, or another one may do: ask again.
     Again,
+    /// No host may serve it, and it has waited for long enough.
+    NoHost(NoPrimary),
 }
 
 /// One client's entry in its worker's table.
@@ -92,6 +96,10 @@ pub struct ClientShared {
     pub ticket: Cell<Option<Ticket>>,
     /// Whether a server connection is on its way without a ticket (from another worker).
     pub grant: RefCell<Option<Grant>>,
+    /// The cluster that its database lies on.
+    pub cluster: RefCell<Option<Arc<Cluster>>>,
+    /// It waits because no host of that cluster may serve it, and has no place in any queue.
+    pub held: RefCell<Option<Held>>,
     /// It is not read while it waits, since it has sent too much: somebody must look whether it is
     /// still there.
     pub is_full: Cell<bool>,
@@ -155,6 +163,8 @@ impl ClientShared {
             prepared: Cell::new(0),
             ticket: Cell::new(None),
             grant: RefCell::new(None),
+            cluster: RefCell::new(None),
+            held: RefCell::new(None),
             is_full: Cell::new(false),
             bytes: Cell::default(),
             queue_notice: Cell::default(),
@@ -178,6 +188,9 @@ impl ClientShared {
             self.cancelled.set(false);
             self.is_full.set(false);
             self.queue_notice.set(QueueNotice::None);
+            if state != ClientState::Waiting {
+                self.held.take();
+            }
         }
     }
 

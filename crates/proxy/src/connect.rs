@@ -3,6 +3,7 @@
 pub mod cancel_request;
 mod dial;
 mod login;
+pub mod question;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,8 +13,9 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pgweir_auth::{ChannelBinding, Login};
-use pgweir_config::{Host, LoadBalanceHosts, SslMode};
-use pgweir_pool::{Fatal, Kind, Permit};
+use pgweir_config::{Host, LoadBalanceHosts, Routing, SslMode};
+use pgweir_pool::{Fatal, Kind, Permit, PoolKey};
+use pgweir_route::topology::Trouble;
 use pgweir_route::{HostIndex, Hosts, Order, Outcome};
 use pgweir_session::Server;
 use pgweir_wire::backend::Fields;
@@ -94,6 +96,25 @@ impl Error {
 }
 
 impl Error {
+    /// What it says of a host of a cluster.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Timeout => Trouble::Silent,
+            Self::Connect(..) | Self::Lookup(_) => Trouble::Refused,
+            Self::Refused { sqlstate, message } if sqlstate == "57P03" => {
+                if message.contains("shutting down") {
+                    Trouble::ShuttingDown
+                } else {
+                    Trouble::Starting
+                }
+            }
+            Self::Refused { sqlstate, .. } if matches!(&**sqlstate, "57P01" | "57P02") => {
+                Trouble::ShuttingDown
+            }
+            _ => Trouble::Broken,
+        }
+    }
+
     /// With what to try once more after this failure, as libpq does for `prefer` and `allow`: the
     /// server does not take this user over such a connection, or its TLS cannot be used.
     fn other_way(&self, configured: SslMode, tried: SslMode) -> Option<SslMode> {
@@ -179,6 +200,8 @@ struct Target {
     sslmode: SslMode,
     connect_query: Option<String>,
     hosts: Vec<Host>,
+    /// Whether they are those of a cluster, each with pools of its own.
+    is_cluster: bool,
     order: Order,
     /// Parameters that the database has clients begin with.
     parameters: Vec<(&'static str, String)>,
@@ -206,6 +229,7 @@ fn target(worker: &Worker, database: &Arc<str>, user: &Arc<str>) -> Result<Targe
             .unwrap_or(config.settings.server_tls_sslmode),
         connect_query: entry.connect_query.clone(),
         hosts: crate::limits::hosts(&config, entry.database),
+        is_cluster: entry.routing() != Routing::Off,
         order: match entry.load_balance_hosts {
             None => Order::First,
             Some(LoadBalanceHosts::RoundRobin) => Order::RoundRobin,
@@ -215,8 +239,23 @@ fn target(worker: &Worker, database: &Arc<str>, user: &Arc<str>) -> Result<Targe
     })
 }
 
+/// The same for connections of a pool, which may be that of one host of a cluster.
+fn target_of(worker: &Worker, key: &PoolKey) -> Result<Target, Error> {
+    let mut target = target(worker, &key.database, &key.user)?;
+    if target.is_cluster {
+        target.hosts.retain(|host| host.to_string() == *key.host);
+    }
+    if target.hosts.is_empty() {
+        return Err(Error::Removed);
+    }
+    Ok(target)
+}
+
 /// The host that a connection should go to now.
 fn next_host(worker: &Worker, target: &Target) -> HostIndex {
+    if target.is_cluster {
+        return HostIndex(0);
+    }
     let retry = worker.shared.config.load().settings.server_login_retry;
     let (count, order) = (target.hosts.len(), target.order);
     let fresh = || Hosts::new(count, retry, order);
@@ -231,10 +270,11 @@ fn next_host(worker: &Worker, target: &Target) -> HostIndex {
 
 async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error> {
     let key = worker.shared.pools.lock().key(permit.pool()).clone();
-    let target = target(worker, &key.database, &key.user)?;
+    let target = target_of(worker, &key)?;
     let mut tried = Vec::new();
     let mut host = next_host(worker, &target);
     loop {
+        let began = Instant::now();
         let attempt = log_in(worker, permit, &target, &target.hosts[host.0]);
         // For each host: one that is silent must not use up the time of the next.
         let result = tokio::time::timeout(worker.limits().connect_timeout, attempt)
@@ -246,6 +286,10 @@ async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error>
         } else {
             Outcome::Failed
         };
+        if let (true, Err(error)) = (target.is_cluster, &result) {
+            let cause = cause(error);
+            crate::roles::connect_failed(&worker.shared, &key, error.trouble(), &cause, began);
+        }
         if let Some(hosts) = worker.shared.hosts.lock().get_mut(&key.database) {
             hosts.report(host, outcome, Instant::now());
         }
@@ -276,12 +320,12 @@ async fn open(worker: &Rc<Worker>, permit: &Permit) -> Result<ServerConn, Error>
 /// As for any other connection.
 pub async fn open_replication(
     worker: &Rc<Worker>,
-    permit_pool: &pgweir_pool::PoolKey,
+    permit_pool: &PoolKey,
     conn: (pgweir_pool::ConnId, pgweir_pool::PoolId),
     parameters: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<ServerConn, Error> {
     debug_assert_eq!(permit_pool.kind, Kind::Dedicated);
-    let target = target(worker, &permit_pool.database, &permit_pool.user)?;
+    let target = target_of(worker, permit_pool)?;
     let host = target.hosts.first().ok_or(Error::Removed)?;
     let timeout = or_for_ever(worker.shared.config.load().settings.server_connect_timeout);
     tokio::time::timeout(timeout, log_in_as(worker, conn, &target, host, parameters))
@@ -316,28 +360,7 @@ async fn log_in_as(
     host: &Host,
     extra: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<ServerConn, Error> {
-    // libpq's "allow" is plain first, then TLS.
-    let mut sslmode = match target.sslmode {
-        SslMode::Allow => SslMode::Disable,
-        other => other,
-    };
-    let mut version = startup::PROTOCOL_3_2;
-    let (stream, peer, welcome) = loop {
-        match try_log_in(worker, target, host, extra, sslmode, version).await {
-            // A server too old to negotiate refuses 3.2 outright.
-            Err(Error::Refused { message, .. })
-                if version == startup::PROTOCOL_3_2
-                    && message.starts_with("unsupported frontend protocol") =>
-            {
-                version = startup::PROTOCOL_3_0;
-            }
-            Err(error) => match error.other_way(target.sslmode, sslmode) {
-                Some(other) => sslmode = other,
-                None => return Err(error),
-            },
-            Ok(logged_in) => break logged_in,
-        }
-    };
+    let (stream, peer, welcome) = reach(worker, target, host, extra).await?;
     let local = stream.local_addr();
     let facts = ServerFacts {
         conn,
@@ -357,6 +380,37 @@ async fn log_in_as(
     };
     let base = worker.shared.base(pool, welcome.parameters);
     Ok(ServerConn::new(stream, Server::new(base), facts))
+}
+
+/// Connects and logs in, in whatever way the server takes.
+async fn reach(
+    worker: &Rc<Worker>,
+    target: &Target,
+    host: &Host,
+    extra: &[(Vec<u8>, Vec<u8>)],
+) -> Result<(Stream, Option<SocketAddr>, Welcome), Error> {
+    // libpq's "allow" is plain first, then TLS.
+    let mut sslmode = match target.sslmode {
+        SslMode::Allow => SslMode::Disable,
+        other => other,
+    };
+    let mut version = startup::PROTOCOL_3_2;
+    loop {
+        match try_log_in(worker, target, host, extra, sslmode, version).await {
+            // A server too old to negotiate refuses 3.2 outright.
+            Err(Error::Refused { message, .. })
+                if version == startup::PROTOCOL_3_2
+                    && message.starts_with("unsupported frontend protocol") =>
+            {
+                version = startup::PROTOCOL_3_0;
+            }
+            Err(error) => match error.other_way(target.sslmode, sslmode) {
+                Some(other) => sslmode = other,
+                None => return Err(error),
+            },
+            Ok(logged_in) => return Ok(logged_in),
+        }
+    }
 }
 
 async fn try_log_in(

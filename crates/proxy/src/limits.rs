@@ -110,19 +110,21 @@ pub fn set_caps(config: &Config, key: &PoolKey, pools: &mut Pools) {
     );
 }
 
-/// The key of the pool that serves clients of this database and user.
-pub fn pool_key(config: &Config, database: &str, user: &str, kind: Kind) -> Option<PoolKey> {
+/// The key of a pool of this very user, whoever the database's clients are on the server. `host` is that of
+/// a cluster, each of which has pools of its own.
+pub fn key_as(
+    config: &Config,
+    database: &str,
+    user: &str,
+    kind: Kind,
+    host: Option<&str>,
+) -> Option<PoolKey> {
     let entry = config.database(database)?;
-    key_as(config, database, entry.pool_user(user), kind)
-}
-
-/// The key of the pool of this very user, whoever the database's clients are on the server.
-pub fn key_as(config: &Config, database: &str, user: &str, kind: Kind) -> Option<PoolKey> {
-    let entry = config.database(database)?;
+    let all = || host_names(config, entry.database).into();
     Some(PoolKey {
         database: database.into(),
         user: user.into(),
-        host: host_names(config, entry.database).into(),
+        host: host.map_or_else(all, Into::into),
         kind,
     })
 }

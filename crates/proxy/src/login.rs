@@ -8,10 +8,11 @@ mod wish;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pgweir_config::AuthType;
 use pgweir_pool::{Kind, PoolId};
-use pgweir_session::{Client, Mode};
+use pgweir_session::{Client, Mode, Parameters};
 use pgweir_wire::backend::Status;
 use pgweir_wire::encode;
 use pgweir_wire::startup::{self, Packet};
@@ -24,6 +25,7 @@ use self::wish::{Wish, wish};
 use crate::admission::{Full, Seat};
 use crate::cancel;
 use crate::client::{ClientShared, Login};
+use crate::cluster::{self, NoHost};
 use crate::console::Console;
 use crate::grant::first_server;
 use crate::lease::Leased;
@@ -238,16 +240,66 @@ fn seat(worker: &Worker, conversation: Conversation, wish: &Wish) -> Outcome<(Co
     Ok((conversation, seat))
 }
 
+/// What servers report to such a client, if one has done so already; on a cluster, any of its hosts.
+fn known_base(worker: &Worker, wish: &Wish, seat: &Seat) -> Option<Arc<Parameters>> {
+    let shared = &worker.shared;
+    let of_pool = |pool: &PoolId| shared.welcome.lock().get(pool).cloned();
+    of_pool(&seat.pool).or_else(|| {
+        let cluster = shared.cluster_of(&shared.config.load(), &wish.database)?;
+        let mut hosts = cluster.hosts.iter();
+        hosts.find_map(|host| of_pool(&shared.pool_at(&wish.database, &wish.user, host)?))
+    })
+}
+
+/// Waits until a host of the cluster can serve somebody, if the database lies on one: its pool.
+async fn some_host(
+    worker: &Worker,
+    wish: &Wish,
+    deadline: Instant,
+) -> Result<Option<PoolId>, Report> {
+    let shared = &worker.shared;
+    let config = shared.config.load_full();
+    let Some(cluster) = shared.cluster_of(&config, &wish.database) else {
+        return Ok(None);
+    };
+    let hold = config
+        .database(&wish.database)
+        .map_or(Duration::ZERO, |entry| entry.failover_hold());
+    let began = Instant::now();
+    let deadline = deadline.min(began + hold);
+    let mut version = cluster.version.subscribe();
+    while let Err(why) = cluster.serves() {
+        if tokio::time::timeout_at(deadline, version.changed())
+            .await
+            .is_err()
+        {
+            return Err(Report::no_host(&NoHost {
+                why: cluster::say(&cluster, why),
+                failures: cluster.failures(),
+                waited: Some(began.elapsed()),
+            }));
+        }
+    }
+    Ok(shared.pool(&wish.database, &wish.user, Kind::Normal))
+}
+
 /// A server connection, to learn what it reports; an end when the client does not wait for it.
 async fn first_of(
     worker: &Rc<Worker>,
     client: &Rc<ClientShared>,
+    wish: &Wish,
     pool: &mut PoolId,
     conversation: &Conversation,
 ) -> Outcome<Result<Box<Leased>, Report>> {
+    let first = async {
+        if let Some(found) = some_host(worker, wish, conversation.deadline).await? {
+            *pool = found;
+        }
+        first_server(worker, client, pool, conversation.deadline).await
+    };
     tokio::select! {
         biased;
-        first = first_server(worker, client, pool, conversation.deadline) => Ok(first),
+        first = first => Ok(first),
         () = conversation.stream.hung_up() => Err(Failure::Silent("client gone during login")),
     }
 }
@@ -261,10 +313,10 @@ async fn welcome(
     mut seat: Seat,
 ) -> Outcome<Box<Ready>> {
     let mode = mode(&worker.shared.config.load(), wish);
-    let known = worker.shared.welcome.lock().get(&seat.pool).cloned();
+    let known = known_base(worker, wish, &seat);
     let base = match known {
         Some(base) => base,
-        None => match first_of(worker, client, &mut seat.pool, &conversation).await? {
+        None => match first_of(worker, client, wish, &mut seat.pool, &conversation).await? {
             Ok(leased) => {
                 let base = Arc::clone(leased.conn.session.base());
                 worker.give_back(*leased, std::time::Instant::now());

@@ -8,6 +8,7 @@ use pgweir_pool::{ClientId, ConnId, Lease, Permit, Refusal, Ticket};
 use tokio::sync::oneshot;
 
 use crate::admission::Newcomer;
+use crate::cluster::Cluster;
 use crate::place::Peer;
 use crate::server::Parcel;
 use crate::stream::Socket;
@@ -104,6 +105,10 @@ pub enum Mail {
         /// Answered with how many there are.
         reply: oneshot::Sender<usize>,
     },
+    /// Ask the hosts of a cluster what they are, again and again.
+    Watch(Arc<Cluster>),
+    /// Hosts of a cluster have become something else: clients that wait for one ask anew.
+    Rerouted(Arc<Cluster>),
     /// Do what the pools ask for: somebody without a worker changed them.
     Settle,
     /// Disconnect clients that do nothing, and each of the others when its transaction ends.

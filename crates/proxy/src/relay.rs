@@ -4,7 +4,9 @@
 //! that an idle client costs. Both sockets are always watched; each direction goes on by itself,
 //! and only a full backlog on one side stops reading from the other.
 
+mod again;
 mod attach;
+mod route;
 
 use std::future::Future;
 use std::io;
@@ -15,11 +17,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pgweir_pool::{PoolId, Refusal};
-use pgweir_session::{Client, Goodbye, Mode, Verdict};
+use pgweir_session::{Client, Goodbye, Mode, Setback, Verdict};
 use pgweir_wire::backend::Status;
 
 use crate::admission::{Admission, Seat};
 use crate::client::{ClientShared, ClientState};
+use crate::cluster::NoHost;
 use crate::lease::Leased;
 use crate::mail::Kill;
 use crate::place::OnTheWay;
@@ -27,6 +30,8 @@ use crate::reading::{Scratch, keep, put_in_front, read};
 use crate::stats::Stats;
 use crate::stream::{Backlog, Stream};
 use crate::worker::Worker;
+
+pub use route::Route;
 
 /// How many reads one task does before the others on its worker have their turn.
 const TURNS: usize = 16;
@@ -51,6 +56,10 @@ pub enum End {
     Killed(Kill),
     /// There is no server connection for it.
     NoServer(Refusal),
+    /// No host of its cluster may serve it.
+    NoHost(Box<NoHost>),
+    /// The server cannot do what it was asked; another one may.
+    SetBack(Setback),
     /// The server closed the connection.
     ServerLost(Option<io::Error>),
     /// The same, and the client has been told in the server's own words.
@@ -80,6 +89,8 @@ pub struct Relay {
     session: Client,
     link: Link,
     pool: PoolId,
+    /// Which of the pools it is, if its database lies on a cluster.
+    route: Option<Box<Route>>,
     stats: Arc<Stats>,
     /// Bytes of the client that could not be dealt with yet.
     held: Vec<u8>,
@@ -89,6 +100,8 @@ pub struct Relay {
     leaving: bool,
     /// Whether requests must wait until the client's startup settings are accepted.
     hold_back: bool,
+    /// Whether they must wait until nothing is owed: they may be for another host.
+    waits_its_turn: bool,
     backlog: Backlog,
     _admission: Admission,
 }
@@ -112,7 +125,7 @@ impl Relay {
         worker: Rc<Worker>,
         client: Rc<ClientShared>,
         stream: Stream,
-        session: Client,
+        mut session: Client,
         held: Vec<u8>,
         seat: Seat,
     ) -> Self {
@@ -125,6 +138,14 @@ impl Relay {
         // An idle client owns no buffer: of the login's, only what is in it is kept.
         let held = if judge_held { held } else { Vec::new() };
         client.enter(ClientState::Idle, Instant::now());
+        let login = client.login.borrow().clone();
+        let route = login.and_then(|login| Route::of(&worker, &login));
+        if let Some(route) = &route {
+            *client.cluster.borrow_mut() = Some(Arc::clone(route.cluster()));
+            if route.judges() && session.mode() != Mode::Session {
+                session.route(worker.intents(route.database()));
+            }
+        }
         Self {
             worker,
             client,
@@ -132,11 +153,13 @@ impl Relay {
             session,
             link: Link::None,
             pool,
+            route: route.map(Box::new),
             stats,
             held,
             judge_held,
             leaving: false,
             hold_back: false,
+            waits_its_turn: false,
             backlog: Backlog::default(),
             _admission: admission,
         }
@@ -181,8 +204,14 @@ impl Relay {
                 self.tell_of_queue(cx, &mut scratch)?;
                 self.look_at_grant(cx, now, &mut scratch)?;
             }
-            let served = self.read_server(cx, now, &mut scratch)?;
-            let asked = self.read_client(cx, now, &mut scratch)?;
+            let served = match self.read_server(cx, now, &mut scratch) {
+                Err(end) => self.again_after(end, now)?,
+                Ok(served) => served,
+            };
+            let asked = match self.read_client(cx, now, &mut scratch) {
+                Err(end) => self.again_after(end, now)?,
+                Ok(asked) => asked,
+            };
             if !served && !asked {
                 return Ok(());
             }
@@ -253,6 +282,9 @@ impl Relay {
             .write(cx, &mut self.stream, &scratch.to_client, input)
             .map_err(client_lost)?;
         keep(&mut conn.held, input, consumed?);
+        if let Some(setback) = conn.session.setback() {
+            return Err(End::SetBack(setback));
+        }
         if let Some(error) = conn.session.own_error() {
             return Err(End::BadSetting(error.into()));
         }
@@ -281,6 +313,9 @@ impl Relay {
         let session = &mut leased.conn.session;
         if session.owed() > 0 {
             return Ok(());
+        }
+        if std::mem::take(&mut self.waits_its_turn) {
+            self.judge_held = true;
         }
         self.stats
             .query_done(&session.take_counts(), now - self.client.request_time.get());
@@ -335,7 +370,7 @@ impl Relay {
         if !self.backlog.is_empty() {
             return Ok(false);
         }
-        let wait = self.hold_back || matches!(self.link, Link::Waiting);
+        let wait = self.hold_back || self.waits_its_turn || matches!(self.link, Link::Waiting);
         let len = if self.judge_held && !wait {
             self.judge_held = false;
             put_in_front(&self.held, &mut scratch.buffer);
@@ -413,6 +448,9 @@ impl Relay {
                     self.client.asked(now);
                 }
                 let conn = &mut leased.conn;
+                if let Some(route) = &mut self.route {
+                    route.remember(&mut conn.session, &input[at..at + consumed]);
+                }
                 conn.backlog
                     .write(cx, &mut conn.stream, to_server, &input[at..])
                     .map_err(server_lost)?;
@@ -430,6 +468,10 @@ impl Relay {
                     break;
                 }
                 Verdict::Refused(refusal) => return Err(End::Refused(refusal)),
+                Verdict::Waits => {
+                    self.waits_its_turn = true;
+                    break;
+                }
                 Verdict::NeedsServer => {
                     let Some(leased) = self.ask(now)? else {
                         self.client.request_time.set(now);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashSet;
-use pgweir_config::{Config, Mistake};
+use pgweir_config::{Config, Mistake, Routing};
 use pgweir_pool::{PoolKey, WorkerId};
 
 use crate::files::Files;
@@ -184,6 +184,7 @@ fn apply(shared: &Shared, config: Config) {
         limits::set_caps(&config, &key, &mut pools);
     }
     drop(pools);
+    crate::roles::watch_all(shared, &config);
     let names = host_names(&config);
     shared.dns.keep(|name| names.contains(name));
     // Whatever the new limits ask for is done by a worker.
@@ -207,7 +208,13 @@ fn has_moved(key: &PoolKey, old: &Config, new: &Config) -> bool {
         // It is removed as a whole.
         return false;
     };
-    limits::host_names(new, entry.database) != *key.host || forced(old) != forced(new)
+    let is_there = if entry.routing() == Routing::Off {
+        limits::host_names(new, entry.database) == *key.host
+    } else {
+        let hosts = limits::hosts(new, entry.database);
+        hosts.iter().any(|host| host.to_string() == *key.host)
+    };
+    !is_there || forced(old) != forced(new)
 }
 
 fn remove(shared: &Shared, database: &str) {

@@ -10,6 +10,7 @@ use pgweir_wire::startup;
 
 use crate::admission::Full;
 use crate::client::ClientShared;
+use crate::cluster::NoHost;
 use crate::mail::Kill;
 use crate::server::ServerFacts;
 use crate::shared::Shared;
@@ -115,6 +116,30 @@ impl Report {
             }
         }
         out
+    }
+
+    /// No host of a cluster may serve the client.
+    pub fn no_host(none: &NoHost) -> Self {
+        let NoHost {
+            why,
+            failures,
+            waited,
+        } = none;
+        // 57P03: as a server says that is not ready yet.
+        let report = Self::new("57P03", format!("there is no primary: {why}"));
+        let failures = match &failures[..] {
+            [] => String::new(),
+            failures => format!(" {}.", failures.join("; ")),
+        };
+        match waited {
+            Some(waited) => report.detail(format!(
+                "The client has waited {:.1} s (failover_hold).{failures}",
+                waited.as_secs_f64()
+            )),
+            None => report
+                .detail(format!("As many clients wait for one as may.{failures}"))
+                .hint("Raise failover_hold_clients."),
+        }
     }
 
     /// A client broke a rule of the conversation.

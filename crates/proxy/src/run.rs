@@ -226,6 +226,7 @@ fn start_workers(loaded: Loaded) -> io::Result<Started> {
         senders,
         order,
     );
+    crate::roles::watch_all(&shared, &shared.config.load());
     let mut threads = Vec::new();
     for (number, mailbox) in mailboxes.into_iter().enumerate() {
         let shared = Arc::clone(&shared);

@@ -191,10 +191,13 @@ fn judge(end: End) -> (Option<Told>, &'static str, bool) {
         ),
         End::Killed(kill) => (told(Report::kill(kill)), "killed", true),
         End::NoServer(why) => (told(Report::no_server(&why)), "no server connection", true),
+        End::NoHost(none) => (told(Report::no_host(&none)), "no host", true),
         End::TransactionInStatementMode => {
             let text = "transaction blocks not allowed in statement pooling mode";
             (told(Report::new("25001", text)), text, true)
         }
+        // Where it is on trial, another one is asked.
+        End::SetBack(_) => (None, "server could not do it", false),
         End::ServerLost(error) => {
             let mut report = Report::new("08006", "server conn crashed?");
             if let Some(error) = error {

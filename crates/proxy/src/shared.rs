@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use pgweir_admin::FdRow;
 use pgweir_auth::{Salting, ScramKeys};
-use pgweir_config::Config;
+use pgweir_config::{Config, Host};
 use pgweir_pool::{Fatal, Kind, PoolId, PoolKey, Pools, Release, WorkerId};
 use pgweir_route::Hosts;
 use pgweir_session::{Parameters, Statements};
@@ -18,6 +18,7 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::admission::{Admissions, Newcomers};
+use crate::cluster::{Cluster, Clusters};
 use crate::dns::Dns;
 use crate::files::Files;
 use crate::limits;
@@ -25,6 +26,7 @@ use crate::mail::{Mail, Order};
 use crate::pam;
 use crate::peers::Peers;
 use crate::requests::Requests;
+use crate::routes::AllRoutes;
 use crate::rules::Rules;
 use crate::stats::{DatabaseStats, Stats, Totals};
 use crate::suspension::Suspension;
@@ -84,6 +86,10 @@ pub struct Shared {
     pub listening: Mutex<Vec<FdRow>>,
     /// Taken by who asks PAM.
     pub pam: Semaphore,
+    /// The clusters that databases lie on.
+    pub clusters: Clusters,
+    /// Where their statements went.
+    pub routes: AllRoutes,
     /// Names of hosts.
     pub dns: Dns,
     /// Cancel requests on their way to servers, by the pools of those; none that is over.
@@ -148,6 +154,8 @@ impl Shared {
             overall: Mutex::default(),
             listening: Mutex::default(),
             pam: Semaphore::new(pam::AT_ONCE),
+            clusters: Clusters::default(),
+            routes: AllRoutes::default(),
             dns: Dns::default(),
             cancels: Mutex::default(),
             peers: Peers::default(),
@@ -269,18 +277,49 @@ impl Shared {
         self.busy[usize::from(worker.0)].fetch_sub(1, Relaxed);
     }
 
-    /// The pool for a client of this database and user; `None` if the database is not configured.
+    /// The pool for a client of this database and user; `None` if the database is not configured. On a
+    /// cluster it is that of the primary, as far as one is known.
     pub fn pool(&self, database: &str, user: &str, kind: Kind) -> Option<PoolId> {
         let config = self.config.load();
-        let key = limits::pool_key(&config, database, user, kind)?;
+        let user = config.database(database)?.pool_user(user);
+        self.pool_of_user(&config, database, user, kind)
+    }
+
+    /// The same of this very user, whoever the database's clients are on the server.
+    pub fn pool_as(&self, database: &str, user: &str) -> Option<PoolId> {
+        self.pool_of_user(&self.config.load(), database, user, Kind::Normal)
+    }
+
+    fn pool_of_user(
+        &self,
+        config: &Config,
+        database: &str,
+        user: &str,
+        kind: Kind,
+    ) -> Option<PoolId> {
+        let cluster = self.cluster_of(config, database);
+        let host = cluster.map(|cluster| cluster.hosts[cluster.any_host().0].to_string());
+        let key = limits::key_as(config, database, user, kind, host.as_deref())?;
+        Some(self.pool_of(config, &key))
+    }
+
+    /// The pool for a client of this database and user at one host of its cluster.
+    pub fn pool_at(&self, database: &str, user: &str, host: &Host) -> Option<PoolId> {
+        let config = self.config.load();
+        let user = config.database(database)?.pool_user(user);
+        let host = host.to_string();
+        let key = limits::key_as(&config, database, user, Kind::Normal, Some(&host))?;
         Some(self.pool_of(&config, &key))
     }
 
-    /// The pool of this very user, whoever the database's clients are on the server.
-    pub fn pool_as(&self, database: &str, user: &str) -> Option<PoolId> {
-        let config = self.config.load();
-        let key = limits::key_as(&config, database, user, Kind::Normal)?;
-        Some(self.pool_of(&config, &key))
+    /// The cluster that a database lies on, if it does; it is watched from now on.
+    pub fn cluster_of(&self, config: &Config, database: &str) -> Option<Arc<Cluster>> {
+        let (cluster, is_new) = self.clusters.of(config, database)?;
+        if is_new {
+            // One worker does it for all.
+            self.mail(WorkerId(0), Mail::Watch(Arc::clone(&cluster)));
+        }
+        Some(cluster)
     }
 
     fn pool_of(&self, config: &Config, key: &PoolKey) -> PoolId {
@@ -303,6 +342,7 @@ impl Shared {
             self.welcome.lock().retain(|pool, _| there.contains(pool));
             self.hosts.lock().remove(database);
             self.stats.lock().remove(database);
+            self.routes.forget(database);
             self.found.forget_database(database);
         });
     }

@@ -327,17 +327,23 @@ impl Stream {
         }
     }
 
-    /// Reads at least one byte to the end of `buf`.
+    /// Reads at least one byte to the end of `buf`. Who stops waiting for it finds `buf` as it was.
     ///
     /// # Errors
     /// `UnexpectedEof` when the other side has closed.
     pub async fn read_some(&mut self, buf: &mut Vec<u8>, most: usize) -> io::Result<()> {
         let start = buf.len();
-        buf.resize(start + most, 0);
-        let result = std::future::poll_fn(|cx| self.poll_read(cx, &mut buf[start..])).await;
-        let len = *result.as_ref().unwrap_or(&0);
-        buf.truncate(start + len);
-        match result? {
+        let read = std::future::poll_fn(|cx| {
+            buf.resize(start + most, 0);
+            let read = self.poll_read(cx, &mut buf[start..]);
+            let len = match &read {
+                Poll::Ready(Ok(len)) => *len,
+                _ => 0,
+            };
+            buf.truncate(start + len);
+            read
+        });
+        match read.await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }

@@ -3,8 +3,11 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use pgweir_config::Config;
+
 use crate::autodb::Autodb;
-use crate::client::{ClientShared, ClientState, QueueNotice};
+use crate::client::{ClientShared, ClientState, Grant, QueueNotice};
+use crate::cluster::Held;
 use crate::mail::Kill;
 use crate::worker::Worker;
 
@@ -51,6 +54,7 @@ pub fn sweep(worker: &Rc<Worker>, autodb: &mut Autodb) {
             client.queue_notice.set(QueueNotice::Due);
             client.wake();
         }
+        end_hold(&client, &config, &login.database, now);
         let why = match client.state.get() {
             ClientState::Login => None,
             ClientState::Idle => {
@@ -81,6 +85,19 @@ pub fn sweep(worker: &Rc<Worker>, autodb: &mut Autodb) {
         if let Some(why) = why {
             client.kill(why);
         }
+    }
+}
+
+/// A client that no host may serve has waited for long enough.
+fn end_hold(client: &ClientShared, config: &Config, database: &str, now: Instant) {
+    let Some(entry) = config.database(database) else {
+        return;
+    };
+    let mut held = client.held.borrow_mut();
+    let over = |held: &mut Held| now.saturating_duration_since(held.since) >= entry.failover_hold();
+    if let Some(held) = held.take_if(over) {
+        *client.grant.borrow_mut() = Some(Grant::NoHost(held.why));
+        client.wake();
     }
 }
 

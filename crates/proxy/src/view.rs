@@ -1,5 +1,6 @@
 //! What the console is shown: the state of the pooler as plain rows.
 
+mod clusters;
 mod rows;
 
 pub use self::rows::of_worker;
@@ -57,6 +58,10 @@ pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {
         snapshot.lists = lists(&snapshot);
         snapshot.lists.dns_queries = shared.dns.pending();
         snapshot.mem = mem(&snapshot);
+    }
+    if needs.hosts {
+        snapshot.hosts = clusters::hosts(shared);
+        snapshot.routes = clusters::routes(shared);
     }
     if needs.stats {
         (snapshot.stats, snapshot.averages) = stats(shared);

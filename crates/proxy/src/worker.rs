@@ -19,7 +19,8 @@ use pgweir_config::Host;
 use pgweir_pool::{
     Action, ConnId, Kind, Lease, Permit, PoolId, Pools, Refusal, Release, Take, WorkerId,
 };
-use pgweir_session::Batch;
+use pgweir_route::intent::NoCatalog;
+use pgweir_session::{Batch, Intents};
 use slab::Slab;
 
 use crate::client::ClientShared;
@@ -57,6 +58,8 @@ pub struct Worker {
     clients: RefCell<Slab<Rc<ClientShared>>>,
     generation: Cell<u32>,
     limits: RefCell<Rc<Limits>>,
+    /// What statements want of a host, by database.
+    intents: RefCell<HashMap<Arc<str>, Rc<Intents>>>,
     /// Idle connections that lie here.
     idle: RefCell<HashMap<ConnId, ServerConn, foldhash::fast::FixedState>>,
     /// Connections that are to be given back once all cancel requests to them are through.
@@ -86,6 +89,7 @@ impl Worker {
             suspended: Cell::new(false),
             clients: RefCell::default(),
             generation: Cell::new(0),
+            intents: RefCell::default(),
             idle: RefCell::default(),
             parked: RefCell::default(),
             servers: RefCell::default(),
@@ -103,6 +107,13 @@ impl Worker {
         if !self.limits.borrow().is_of(&config) {
             *self.limits.borrow_mut() = Limits::of(Arc::clone(&config));
         }
+    }
+
+    /// What statements of a database want of a host.
+    pub fn intents(&self, database: &Arc<str>) -> Rc<Intents> {
+        let mut all = self.intents.borrow_mut();
+        let new = || Intents::new(Box::new(NoCatalog), rand::random());
+        Rc::clone(all.entry(Arc::clone(database)).or_insert_with(new))
     }
 
     /// A connection that is no pool's, for SHOW SERVERS.

@@ -12,10 +12,12 @@ use crate::frame::Passing;
 use crate::journal::Before;
 use crate::names::{self, Named, Names};
 use crate::reply::{Expect, Resets, Skipped};
+use crate::routing::Routing;
 use crate::rules::{Mode, Rules};
 use crate::server::Server;
 use crate::settings::{Parameters, Settings, settable};
 use crate::statement;
+use crate::trial::Trial;
 use crate::unnamed::ClientUnnamed;
 
 /// What the portals of a lease were made from.
@@ -70,6 +72,8 @@ pub struct Client {
     pub(crate) bound: Bound,
     /// A frame of the client under way.
     pub(crate) passing: Passing,
+    /// What its requests want of a host, if there are several.
+    pub(crate) routing: Option<Box<Routing>>,
 }
 
 impl Client {
@@ -92,6 +96,7 @@ impl Client {
             lease: 0,
             bound: Bound::default(),
             passing: Passing::default(),
+            routing: None,
         }
     }
 
@@ -103,6 +108,11 @@ impl Client {
     /// What the client wants to be in force.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Its `application_name`.
+    pub fn application_name(&self) -> &[u8] {
+        self.known(b"application_name").unwrap_or_default()
     }
 
     /// How many prepared statements it has.
@@ -149,6 +159,11 @@ impl Client {
         self.bound = Bound::default();
         server.swept = None;
         server.astray = false;
+        server.trial = if self.may_run_again() {
+            Trial::On
+        } else {
+            Trial::Over
+        };
         if let Some(names) = &mut self.names {
             names.forget_gone();
         }

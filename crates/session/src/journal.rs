@@ -92,6 +92,13 @@ impl Journal {
         }
     }
 
+    /// Takes everything back, newest first.
+    pub(crate) fn undo_all(&mut self, mut apply: impl FnMut(Before)) {
+        while let Some(change) = self.changes.pop_back() {
+            apply(change.before);
+        }
+    }
+
     /// Names are gone that no skipped request can bring back.
     pub(crate) fn sweep(&mut self, gone: impl Fn(&Named) -> bool) {
         for change in &mut self.changes {

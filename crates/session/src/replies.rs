@@ -11,6 +11,7 @@ use crate::reply::{Expect, Kind, Resets, Skipped, To};
 use crate::rules::Mode;
 use crate::server::{Goodbye, Server};
 use crate::settings::{Settings, settable};
+use crate::trial::Trial;
 use crate::unnamed::Unnamed;
 
 /// The server did what the protocol does not allow: the connection cannot be used any more.
@@ -87,6 +88,17 @@ impl Server {
             let Some(head) = header(&input[at..], u32::MAX)? else {
                 return Ok(at);
             };
+            if client.is_none() {
+                // Whoever asked is gone.
+                self.trial = Trial::Over;
+            }
+            if self.trial != Trial::Over {
+                let on_standby = client.as_deref().is_some_and(Client::is_on_standby);
+                if !self.passes_trial(&input[at..], on_standby) {
+                    return Ok(at);
+                }
+                self.inject(to_client);
+            }
             let available = input.len() - at;
             let len = head.frame_len();
             if is_bulk(head.tag) {

@@ -66,6 +66,9 @@ impl Client {
                 seen: &input[at..],
             };
             let outcome = match server.as_deref_mut() {
+                Some(server) if self.must_wait(&frame, server, rules) => {
+                    return (at, Verdict::Waits);
+                }
                 Some(server) => self.request(&frame, server, rules, to_server, to_client),
                 None => self.without_server(&frame, to_client),
             };
@@ -84,6 +87,15 @@ impl Client {
                     }
                 }
                 Ok(Outcome::More) => return (at, Verdict::More),
+                Ok(Outcome::NeedsServer) if self.routing.is_some() => {
+                    let Some(unit) = self.next_unit(&input[at..], rules) else {
+                        return (at, Verdict::More);
+                    };
+                    if let Some(routing) = &mut self.routing {
+                        routing.unit = unit;
+                    }
+                    return (at, Verdict::NeedsServer);
+                }
                 Ok(Outcome::NeedsServer) => return (at, Verdict::NeedsServer),
                 Ok(Outcome::Terminate) => return (at, Verdict::Terminate),
                 Err(refusal) => return (at, Verdict::Refused(refusal)),

@@ -35,6 +35,9 @@ pub enum Verdict {
     More,
     /// The next frame needs a server connection, and there is none.
     NeedsServer,
+    /// The next frame may need another one than is leased: it is to be judged again when nothing is owed
+    /// any more.
+    Waits,
     /// The client said goodbye.
     Terminate,
     /// The client broke a rule: tell it and close the connection.

@@ -14,6 +14,7 @@ use crate::prepared::{Have, Prepared};
 use crate::reply::{Expect, Kind, Replies, Resets};
 use crate::settings::{Parameters, Settings, settable};
 use crate::statement::Statement;
+use crate::trial::Trial;
 use crate::unnamed::{ServerUnnamed, Unnamed};
 
 /// Requests done since they were last taken.
@@ -88,6 +89,8 @@ pub struct Server {
     /// Body of the ErrorResponse to a request of our own.
     pub(crate) own_error: Option<Box<[u8]>>,
     pub(crate) goodbye: Goodbye,
+    /// The client has heard nothing of its unit yet, which may run elsewhere if it fails here.
+    pub(crate) trial: Trial,
     pub(crate) counts: Counts,
 }
 
@@ -118,6 +121,7 @@ impl Server {
             segment: 0,
             own_error: None,
             goodbye: Goodbye::No,
+            trial: Trial::Over,
             counts: Counts::default(),
         }
     }
@@ -282,6 +286,9 @@ impl Server {
 
     /// Makes the replies in front of the queue that the server knows nothing of.
     pub(crate) fn inject(&mut self, to_client: &mut Batch) {
+        if self.trial != Trial::Over {
+            return;
+        }
         while let Some(entry) = self.replies.pop_own() {
             match entry.kind {
                 Kind::Parse => to_client.own(encode::parse_complete),

@@ -1,7 +1,7 @@
 //! Reads what a server says, borrowing from the frame's body (the bytes behind its header).
 //!
-//! Each function wants one whole body and uses every byte of it. Rows are not looked at. Section
-//! "Message Formats" of PostgreSQL's manual.
+//! Each function wants one whole body and uses every byte of it. Section "Message Formats" of
+//! PostgreSQL's manual.
 
 use crate::Error;
 use crate::cursor::{Cursor, split_text};
@@ -10,6 +10,25 @@ pub use crate::cursor::Texts;
 
 /// Shortest and longest key for cancel requests, in bytes. Protocol 3.0 has exactly four.
 pub const KEY_LEN: std::ops::RangeInclusive<usize> = 4..=256;
+
+/// The values of a DataRow, in the format that was asked for; `None` is NULL.
+///
+/// # Errors
+/// The body is not laid out as a DataRow message.
+pub fn data_row(body: &[u8]) -> Result<Vec<Option<&[u8]>>, Error> {
+    let mut cursor = Cursor::new("DataRow", body);
+    let count = cursor.u16()?;
+    let mut values = Vec::new();
+    for _ in 0..count {
+        // -1 is NULL, and no value is longer than i32::MAX.
+        values.push(match i32::from_be_bytes(cursor.four()?) {
+            -1 => None,
+            len => Some(cursor.bytes(usize::try_from(len).unwrap_or(usize::MAX))?),
+        });
+    }
+    cursor.end()?;
+    Ok(values)
+}
 
 /// What the server asks of us to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -179,7 +179,7 @@ fn d3_a_description_is_that_of_wire() {
 /// What a SHOW does not say it needs, it does not look at.
 #[test]
 fn d3_needs_name_all_that_is_looked_at() {
-    let full = super::values::snapshot();
+    let full = super::sample::snapshot();
     for show in all() {
         let needs = show.needs();
         let mut part = Snapshot::default();

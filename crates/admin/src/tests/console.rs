@@ -3,7 +3,7 @@
 use pgweir_wire::{encode, tag};
 use proptest::prelude::*;
 
-use super::{described, fields, messages, tags, values};
+use super::{described, fields, messages, sample, tags};
 use crate::{Command, Console, Error, Notice, Role, Show, Snapshot, Step};
 
 /// A client and its console.
@@ -18,7 +18,7 @@ struct Talk {
 }
 
 fn talk() -> Talk {
-    let (console, snapshot) = (Console::new(Role::Admin), values::snapshot());
+    let (console, snapshot) = (Console::new(Role::Admin), sample::snapshot());
     Talk {
         console,
         snapshot,

@@ -28,8 +28,13 @@ impl Reader {
         }
     }
 
+    /// The bytes of a body, until the next message is asked for.
+    pub(super) fn body(&self, at: std::ops::Range<usize>) -> &[u8] {
+        &self.buffer[at]
+    }
+
     /// The next message: its tag and where its body lies in the buffer.
-    async fn next(&mut self) -> Result<(u8, std::ops::Range<usize>), Error> {
+    pub(super) async fn next(&mut self) -> Result<(u8, std::ops::Range<usize>), Error> {
         loop {
             if let Some(head) = header(&self.buffer[self.at..], LOGIN_MESSAGE_MAX)?
                 && self.buffer.len() - self.at >= head.frame_len() as usize
@@ -54,7 +59,7 @@ impl Reader {
         }
     }
 
-    async fn send(&mut self, message: &[u8]) -> Result<(), Error> {
+    pub(super) async fn send(&mut self, message: &[u8]) -> Result<(), Error> {
         Ok(self.stream.write_all(message).await?)
     }
 }

@@ -1,7 +1,7 @@
 //! What a server answers to `auth_query`.
 
 use pgweir_auth::{Secret, userlist};
-use pgweir_wire::backend::Fields;
+use pgweir_wire::backend::{Fields, data_row};
 use pgweir_wire::{header, tag::backend as tag};
 
 /// What it means.
@@ -69,20 +69,9 @@ type Value<'a> = Option<&'a [u8]>;
 
 /// The values of a DataRow that has two.
 fn pair(body: &[u8]) -> Option<(Value<'_>, Value<'_>)> {
-    let rest = body.get(2..).filter(|_| count(body) == Some(2))?;
-    let (first, rest) = value(rest)?;
-    let (second, rest) = value(rest)?;
-    rest.is_empty().then_some((first, second))
-}
-
-fn value(body: &[u8]) -> Option<(Value<'_>, &[u8])> {
-    let (len, rest) = body.split_first_chunk()?;
-    match i32::from_be_bytes(*len) {
-        -1 => Some((None, rest)),
-        len => {
-            let (value, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
-            Some((Some(value), rest))
-        }
+    match data_row(body).ok()?[..] {
+        [first, second] => Some((first, second)),
+        _ => None,
     }
 }
 

@@ -5,10 +5,12 @@ use std::task::Context;
 use std::time::Instant;
 
 use pgweir_pool::{Kind, Refusal};
+use pgweir_route::topology::NoPrimary;
 use pgweir_session::{Batch, Rules};
 
 use super::{End, Link, Relay, client_lost, server_lost};
 use crate::client::{ClientState, Grant, QueueNotice};
+use crate::cluster::{Held, NoHost, say};
 use crate::giveback;
 use crate::lease::Leased;
 use crate::reading::{Scratch, is_alive, put_in_front};
@@ -52,6 +54,7 @@ impl Relay {
                 Grant::Slot(_) => None,
                 Grant::Again | Grant::Refused(Refusal::Removed) => self.ask(now)?,
                 Grant::Refused(why) => return Err(End::NoServer(why)),
+                Grant::NoHost(why) => return Err(self.no_host(why, Some(now))),
             };
             let Some(leased) = leased else { continue };
             let limits = worker.limits();
@@ -85,11 +88,62 @@ impl Relay {
     /// Asks for a server connection; nothing: it will come as a grant.
     pub(super) fn ask(&mut self, now: Instant) -> Result<Option<Box<Leased>>, End> {
         let worker = Rc::clone(&self.worker);
-        match worker.take_or_move(&mut self.pool, Kind::Normal, &self.client, now) {
+        let taken = match &mut self.route {
+            None => worker.take_or_move(&mut self.pool, Kind::Normal, &self.client, now),
+            Some(route) => {
+                match route.choose(&worker, &self.session, now) {
+                    Ok(Some(pool)) => self.pool = pool,
+                    // The database is gone, and so is its pool.
+                    Ok(None) => {}
+                    Err(why) => return self.hold(why, now),
+                }
+                self.client.held.take();
+                worker.take_or(&mut self.pool, &self.client, now, || {
+                    route.successor(&worker)
+                })
+            }
+        };
+        match taken {
             Taken::Lease(leased) => Ok(Some(leased)),
             Taken::Waiting => Ok(None),
             Taken::Refused(why) => Err(End::NoServer(why)),
         }
+    }
+
+    /// No host of the cluster may serve the client now: it waits until one may, or for too long.
+    fn hold(&mut self, why: NoPrimary, now: Instant) -> Result<Option<Box<Leased>>, End> {
+        let Some(route) = &self.route else {
+            return Ok(None);
+        };
+        let config = self.worker.shared.config.load();
+        let login = self.client.login.borrow().clone();
+        let entry = login
+            .as_ref()
+            .and_then(|login| config.database(&login.database));
+        let max = entry.map_or(0, |entry| entry.failover_hold_clients());
+        let mut held = self.client.held.borrow_mut();
+        if let Some(held) = &mut *held {
+            held.why = why;
+            return Ok(None);
+        }
+        match Held::new(route.cluster(), why, max, now) {
+            Some(new) => *held = Some(new),
+            None => {
+                drop(held);
+                return Err(self.no_host(why, None));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The client is told that no host may serve it; `now`, if it has waited for one.
+    fn no_host(&self, why: NoPrimary, now: Option<Instant>) -> End {
+        let cluster = self.route.as_ref().map(|route| route.cluster());
+        End::NoHost(Box::new(NoHost {
+            why: cluster.map_or_else(String::new, |cluster| say(cluster, why)),
+            failures: cluster.map_or_else(Vec::new, |cluster| cluster.failures()),
+            waited: now.map(|now| now.saturating_duration_since(self.client.since.get())),
+        }))
     }
 
     /// A lease begins. The connection may turn out to be dead, or in need of a check: then the
@@ -127,6 +181,10 @@ impl Relay {
         shared.request_time.set(now);
         *self.client.link.borrow_mut() = Some(Rc::clone(shared));
         self.stats.assigned();
+        if let Some(route) = &self.route {
+            let is_primary = route.used.as_ref().is_none_or(|used| used.is_primary);
+            self.session.leased_from(!is_primary);
+        }
         self.hold_back = self
             .session
             .attach(&mut leased.conn.session, rules, to_server);
@@ -147,6 +205,9 @@ impl Relay {
             *self.client.link.borrow_mut() = None;
             self.client.prepared.set(self.session.prepared() as u32);
             self.client.enter(ClientState::Idle, now);
+            if let Some(route) = &mut self.route {
+                route.done(leased.shared().request_time.get(), now);
+            }
             giveback::after_transaction(&self.worker, leased, now);
         }
     }

@@ -1,13 +1,15 @@
 //! Connections on their way to the clients that get them, here and on other workers.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
 use pgweir_pool::{ClientId, Kind, Lease, Refusal, Release, Ticket, WorkerId};
 
 use super::Worker;
-use crate::client::{ClientShared, Grant};
+use crate::client::{ClientShared, ClientState, Grant};
+use crate::cluster::Cluster;
 use crate::lease::Leased;
 use crate::mail::Mail;
 use crate::place::Place;
@@ -150,8 +152,28 @@ impl Worker {
         }
     }
 
+    /// Hosts of a cluster have become something else: who waits for one of them asks anew.
+    pub fn rerouted(&self, cluster: &Arc<Cluster>, now: Instant) {
+        for client in self.clients() {
+            let is_its = |own: &Arc<Cluster>| Arc::ptr_eq(own, cluster);
+            let is_its = client.cluster.borrow().as_ref().is_some_and(is_its);
+            let waits = client.state.get() == ClientState::Waiting;
+            if !is_its || !waits || client.grant.borrow().is_some() {
+                continue;
+            }
+            let is_held = client.held.borrow().is_some();
+            if is_held || self.withdraw(&client, now) {
+                *client.grant.borrow_mut() = Some(Grant::Again);
+                client.wake();
+            }
+        }
+    }
+
     /// The client does not want to wait any longer. `false`: what it waits for is on its way.
     pub fn withdraw(&self, client: &ClientShared, now: Instant) -> bool {
+        if client.held.take().is_some() {
+            return true;
+        }
         let Some(ticket) = client.ticket.get() else {
             return false;
         };
@@ -164,6 +186,7 @@ impl Worker {
 
     /// The client stops waiting, or goes: what was granted to it goes back.
     pub fn leave(&self, client: &ClientShared, now: Instant) {
+        client.held.take();
         if let Some(ticket) = client.ticket.take() {
             self.pools(|pools| pools.leave(ticket, now));
         }

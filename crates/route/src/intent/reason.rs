@@ -138,6 +138,8 @@ reasons! {
     SessionState Doubt "session_state" "uses state of its connection",
     /// `pg_is_in_recovery`, `pg_stat_activity` and the like.
     HostState Doubt "host_state" "asks about the host",
+    /// A standby has refused to write for this text before.
+    Refused Primary "refused" "was refused by a standby",
     /// A text that leaves a transaction open that may write later.
     OpenTransaction Doubt "open_transaction" "leaves a transaction open",
     /// A statement that begins with none of the words that are known.
@@ -170,7 +172,7 @@ impl Reason {
     }
 
     /// Whether it weighs more.
-    pub(super) fn outweighs(self, other: Self) -> bool {
+    pub fn outweighs(self, other: Self) -> bool {
         self.weight() > other.weight()
     }
 

@@ -92,9 +92,9 @@ impl Host {
         self.is_counted = false;
     }
 
-    /// Is asked so long after it was asked last.
+    /// Is asked so long after it was asked last, if it answers.
     pub(super) fn due_after(&mut self, pause: Duration) {
-        if let Some(asked) = self.asked {
+        if let Some(asked) = self.asked.filter(|_| self.trouble.is_none()) {
             self.due = self.due.min(asked + pause);
         }
     }

@@ -1,0 +1,387 @@
+//! The clusters that databases lie on, and what is known of their hosts.
+//!
+//! Databases with the same hosts have one cluster in common. Each is watched by tasks of `monitor`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use pgweir_config::{Config, Database, Host, Routing};
+use pgweir_route::topology::{
+    Event, Freshness, HostView, NoPrimary, Pace, Probe, Topology, Trouble,
+};
+use pgweir_route::{Chance, Choice, HostIndex, Policy, Seen, Want, Why, choose};
+use tokio::sync::{Notify, watch};
+
+use crate::limits;
+
+/// How fast a host's latency follows what is measured: a new one counts as one of so many.
+const LATENCY_SHARE: u64 = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The names of its hosts, as a pool has them.
+    pub name: Arc<str>,
+    /// Its hosts.
+    pub hosts: Vec<Host>,
+    /// A database that lies on it, in which the hosts are asked what they are.
+    pub database: Arc<str>,
+    /// Changes whenever its hosts' roles do.
+    pub version: watch::Sender<u64>,
+    /// Has the tasks that watch it look whether somebody is to be asked, or whether it is retired.
+    pub nudge: Notify,
+    topology: Mutex<Topology>,
+    loads: Vec<Load>,
+    /// What asking each of them came to last, if it went wrong.
+    failures: Mutex<Vec<Option<Arc<str>>>>,
+    turn: AtomicU64,
+    holding: AtomicU32,
+    retired: AtomicBool,
+    /// What clients that count as one have seen.
+    groups: Mutex<HashMap<Group, Arc<Mutex<Seen>>>>,
+}
+
+/// No host is made anew from an older copy in less time.
+const STALE_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// Database, user and `application_name`.
+pub type Group = (Arc<str>, Arc<str>, Box<[u8]>);
+
+/// So many groups are remembered before those without clients are swept out.
+const GROUPS_SWEEP: usize = 1024;
+
+#[derive(Debug, Default)]
+struct Load {
+    /// Leases, and clients that wait for one.
+    outstanding: AtomicU32,
+    /// How long a lease takes, in microseconds.
+    latency: AtomicU64,
+}
+
+impl Cluster {
+    fn new(hosts: Vec<Host>, database: &str, pace: Pace) -> Arc<Self> {
+        let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        Arc::new(Self {
+            name: names.join(",").into(),
+            database: database.into(),
+            version: watch::Sender::new(0),
+            nudge: Notify::new(),
+            topology: Mutex::new(Topology::new(hosts.len(), pace, Instant::now())),
+            loads: hosts.iter().map(|_| Load::default()).collect(),
+            failures: Mutex::new(vec![None; hosts.len()]),
+            turn: AtomicU64::new(0),
+            holding: AtomicU32::new(0),
+            retired: AtomicBool::new(false),
+            groups: Mutex::default(),
+            hosts,
+        })
+    }
+
+    /// Where a statement goes.
+    ///
+    /// # Errors
+    /// Nowhere, for now.
+    pub fn choose(
+        &self,
+        policy: &Policy,
+        want: Want,
+        seen: &mut Seen,
+        now: Instant,
+    ) -> Result<Choice, NoPrimary> {
+        let load = |host: HostIndex| {
+            let load = &self.loads[host.0];
+            let latency = load.latency.load(Relaxed).max(1);
+            (u64::from(load.outstanding.load(Relaxed)) + 1) * latency
+        };
+        let chance = Chance {
+            load: &load,
+            dice: rand::random(),
+            turn: self.turn.fetch_add(1, Relaxed),
+        };
+        let mut topology = self.topology.lock();
+        let choice = choose(&topology, policy, want, seen, &chance, now);
+        if choice.is_ok_and(|choice| choice.why == Why::NotFresh) {
+            topology.freshness_is_wanted();
+            drop(topology);
+            self.nudge.notify_one();
+        }
+        choice
+    }
+
+    /// Whether a host is the primary.
+    pub fn is_primary(&self, host: HostIndex) -> bool {
+        self.topology.lock().primary() == Ok(host)
+    }
+
+    /// The host to ask when it does not matter which one it is.
+    pub fn any_host(&self) -> HostIndex {
+        let topology = self.topology.lock();
+        let primary = topology.primary().ok();
+        primary
+            .or_else(|| standby(&topology))
+            .or_else(|| topology.last_resort())
+            .unwrap_or(HostIndex(0))
+    }
+
+    /// Whether there is a host that can serve somebody.
+    pub fn serves(&self) -> Result<(), NoPrimary> {
+        let topology = self.topology.lock();
+        match topology.primary() {
+            Err(why) if standby(&topology).is_none() => Err(why),
+            _ => Ok(()),
+        }
+    }
+
+    /// The place of a host that a pool is named after.
+    pub fn host(&self, name: &str) -> Option<HostIndex> {
+        let place = self.hosts.iter().position(|host| host.to_string() == name);
+        place.map(HostIndex)
+    }
+
+    /// Does something with what is known of the hosts.
+    pub fn topology<R>(&self, look: impl FnOnce(&mut Topology) -> R) -> R {
+        look(&mut self.topology.lock())
+    }
+
+    /// A host has said what it is.
+    #[must_use]
+    pub fn probed(&self, host: HostIndex, probe: Probe, asked: Instant) -> Vec<Event> {
+        self.failures.lock()[host.0] = None;
+        let mut topology = self.topology.lock();
+        topology.probed(host, probe, asked, Instant::now())
+    }
+
+    /// Something has gone wrong with a host since then.
+    #[must_use]
+    pub fn troubled(
+        &self,
+        host: HostIndex,
+        trouble: Trouble,
+        cause: Option<&str>,
+        since: Instant,
+    ) -> Vec<Event> {
+        if let Some(cause) = cause {
+            self.failures.lock()[host.0] = Some(cause.into());
+        }
+        let events = {
+            let mut topology = self.topology.lock();
+            topology.troubled(host, trouble, since, Instant::now())
+        };
+        // It may be due earlier than it was.
+        self.nudge.notify_one();
+        events
+    }
+
+    /// For SHOW HOSTS: what is known of a host, and what asking it came to if that went wrong.
+    pub fn view(&self, host: HostIndex, now: Instant) -> Option<(HostView, Option<Arc<str>>)> {
+        let view = self.topology.lock().view(host, now)?;
+        let failure = self.failures.lock().get(host.0).cloned().flatten();
+        Some((view, failure))
+    }
+
+    /// Whether statements go to a host, as long as nothing special is asked for.
+    pub fn is_in_rotation(&self, host: HostIndex, now: Instant) -> bool {
+        let topology = self.topology.lock();
+        topology.primary() == Ok(host) || topology.may_read(host, Freshness::default(), now)
+    }
+
+    /// How much a host has to do: leases, clients that wait for one, and how long a lease takes.
+    pub fn load(&self, host: HostIndex) -> (u32, Duration) {
+        let load = &self.loads[host.0];
+        let latency = Duration::from_micros(load.latency.load(Relaxed));
+        (load.outstanding.load(Relaxed), latency)
+    }
+
+    /// What went wrong with the hosts, for an error.
+    pub fn failures(&self) -> Vec<String> {
+        let failures = self.failures.lock();
+        let hosts = self.hosts.iter().zip(&*failures);
+        hosts
+            .filter_map(|(host, failure)| Some(format!("{host}: {}", failure.as_ref()?)))
+            .collect()
+    }
+
+    /// What all clients of a group have seen.
+    pub fn seen_by(&self, group: Group) -> Arc<Mutex<Seen>> {
+        let mut groups = self.groups.lock();
+        if groups.len() >= GROUPS_SWEEP {
+            groups.retain(|_, seen| Arc::strong_count(seen) > 1);
+        }
+        Arc::clone(groups.entry(group).or_default())
+    }
+
+    /// Whether nobody is to watch it any more.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed)
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, Relaxed);
+        self.nudge.notify_one();
+    }
+}
+
+/// Why there is no primary, in half a sentence.
+pub fn say(cluster: &Cluster, why: NoPrimary) -> String {
+    let host = |host: HostIndex| &cluster.hosts[host.0];
+    match why {
+        NoPrimary::NotYetKnown => "not all hosts have been asked yet".to_owned(),
+        NoPrimary::None => "no host is out of recovery".to_owned(),
+        NoPrimary::Down(it) => format!("{} was it, and does not answer", host(it)),
+        NoPrimary::InDoubt(it) => format!("{} was it, and is being asked again", host(it)),
+        NoPrimary::Several => "several hosts claim to be it, on the same timeline".to_owned(),
+    }
+}
+
+/// That no host of a cluster may serve a client.
+#[derive(Debug)]
+pub struct NoHost {
+    /// Why not, in half a sentence.
+    pub why: String,
+    /// What asking the hosts came to.
+    pub failures: Vec<String>,
+    /// How long it has waited; nothing if there were too many who wait already.
+    pub waited: Option<Duration>,
+}
+
+/// A standby that answers.
+fn standby(topology: &Topology) -> Option<HostIndex> {
+    let mut hosts = (0..topology.len()).map(HostIndex);
+    let (any, now) = (Freshness::default(), Instant::now());
+    hosts.find(|host| topology.may_read(*host, any, now))
+}
+
+/// A client's use of a host, from the choice to the end of the lease.
+#[derive(Debug)]
+pub struct InUse {
+    cluster: Arc<Cluster>,
+    host: HostIndex,
+}
+
+impl InUse {
+    /// A host has been chosen.
+    pub fn new(cluster: &Arc<Cluster>, host: HostIndex) -> Self {
+        cluster.loads[host.0].outstanding.fetch_add(1, Relaxed);
+        Self {
+            cluster: Arc::clone(cluster),
+            host,
+        }
+    }
+
+    /// Which one.
+    pub fn host(&self) -> HostIndex {
+        self.host
+    }
+
+    /// The lease has ended as it should, after so long.
+    pub fn took(&self, time: Duration) {
+        let latency = &self.cluster.loads[self.host.0].latency;
+        let before = latency.load(Relaxed);
+        let time = time.as_micros() as u64;
+        // What another thread adds meanwhile may be lost: it is an average.
+        let after = if before == 0 {
+            time
+        } else {
+            (before * (LATENCY_SHARE - 1) + time) / LATENCY_SHARE
+        };
+        latency.store(after, Relaxed);
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let load = &self.cluster.loads[self.host.0];
+        load.outstanding.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A client that waits because there is no host for it.
+#[derive(Debug)]
+pub struct Held {
+    cluster: Arc<Cluster>,
+    /// Since when.
+    pub since: Instant,
+    /// Why.
+    pub why: NoPrimary,
+}
+
+impl Held {
+    /// One more waits, unless there are as many already as may; 0: any number may.
+    pub fn new(cluster: &Arc<Cluster>, why: NoPrimary, max: u32, now: Instant) -> Option<Self> {
+        let before = cluster.holding.fetch_add(1, Relaxed);
+        let held = Self {
+            cluster: Arc::clone(cluster),
+            since: now,
+            why,
+        };
+        (max == 0 || before < max).then_some(held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.cluster.holding.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The clusters in force.
+#[derive(Debug, Default)]
+pub struct Clusters(Mutex<HashMap<String, Arc<Cluster>>>);
+
+impl Clusters {
+    /// The cluster of a database, if it lies on one; and whether it is new, so that somebody has to watch it.
+    pub fn of(&self, config: &Config, name: &str) -> Option<(Arc<Cluster>, bool)> {
+        let entry = config.database(name)?;
+        if entry.routing() == Routing::Off {
+            return None;
+        }
+        let names = limits::host_names(config, entry.database);
+        let mut clusters = self.0.lock();
+        if let Some(cluster) = clusters.get(&names) {
+            return Some((Arc::clone(cluster), false));
+        }
+        let hosts = limits::hosts(config, entry.database);
+        let cluster = Cluster::new(hosts, name, pace(config, entry.database));
+        clusters.insert(names, Arc::clone(&cluster));
+        Some((cluster, true))
+    }
+
+    /// All of them, by name.
+    pub fn all(&self) -> Vec<Arc<Cluster>> {
+        let mut all: Vec<_> = self.0.lock().values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Those that no database of the configuration lies on any more are not watched any longer.
+    pub fn keep_those_of(&self, config: &Config) {
+        let is_used = |names: &str| {
+            let mut databases = config.databases.values();
+            databases.any(|database| {
+                database.routing() != Routing::Off && limits::host_names(config, database) == names
+            })
+        };
+        self.0.lock().retain(|names, cluster| {
+            let used = is_used(names);
+            if !used {
+                cluster.retire();
+            }
+            used
+        });
+    }
+}
+
+/// How often the hosts are asked: often enough for what is asked of their lag.
+fn pace(config: &Config, database: &Database) -> Pace {
+    let bound = database.max_lag().map(|lag| lag / 4);
+    let every = config.settings.monitor_interval;
+    let every = bound.map_or(every, |bound| every.min(bound));
+    let every = every.max(Duration::from_millis(10));
+    Pace {
+        every,
+        stale_after: (every * 3).max(STALE_AFTER_MIN),
+    }
+}

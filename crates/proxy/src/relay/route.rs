@@ -1,0 +1,311 @@
+//! Which host of a cluster serves a client's next unit.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use pgweir_config::{Balance, Config, Consistency, DatabaseRef, PrimaryReads, Routing};
+use pgweir_pool::PoolId;
+use pgweir_route::intent::{Intent, Reason};
+use pgweir_route::topology::NoPrimary;
+use pgweir_route::{HostIndex, Policy, Seen, Want, Why};
+use pgweir_session::{Client, Setback, Unit};
+
+use super::again::Asked;
+use crate::client::Login;
+use crate::cluster::{Cluster, InUse};
+use crate::routes::{Routes, Target};
+use crate::worker::Worker;
+
+/// The routing side of a conversation.
+#[derive(Debug)]
+pub struct Route {
+    cluster: Arc<Cluster>,
+    login: Rc<Login>,
+    /// The configuration that the rest was taken from.
+    source: Arc<Config>,
+    policy: Policy,
+    way: Way,
+    /// Whether all clients of an `application_name` count as one.
+    is_shared: bool,
+    pools: Vec<Option<PoolId>>,
+    seen: Seen,
+    group: Option<Joined>,
+    counts: Arc<Routes>,
+    /// The host that was chosen last, until it has done its part.
+    pub(super) used: Option<Used>,
+    /// What has been asked of it and may have to be asked of another.
+    pub(super) asked: Asked,
+}
+
+/// What clients of a group have in common.
+#[derive(Debug)]
+struct Joined {
+    application_name: Box<[u8]>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// A host in use.
+#[derive(Debug)]
+pub(super) struct Used {
+    pub(super) host: InUse,
+    /// Whether it is used as the primary.
+    pub(super) is_primary: bool,
+}
+
+/// By what a unit is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// All to the primary.
+    Primary,
+    /// All to standbys.
+    Standby,
+    /// As what is in it asks for.
+    Intent,
+    /// All to the primary; counted is what would be done otherwise.
+    Shadow,
+}
+
+impl Route {
+    /// For a client of a database that lies on a cluster.
+    pub fn of(worker: &Worker, login: &Rc<Login>) -> Option<Self> {
+        let source = worker.shared.config.load_full();
+        let cluster = worker.shared.cluster_of(&source, &login.database)?;
+        let pools = vec![None; cluster.hosts.len()];
+        let counts = worker.shared.routes.of(&login.database);
+        let mut route = Self {
+            cluster,
+            login: Rc::clone(login),
+            source: Arc::clone(&source),
+            policy: Policy::default(),
+            way: Way::Primary,
+            is_shared: false,
+            pools,
+            seen: Seen::default(),
+            group: None,
+            counts,
+            used: None,
+            asked: Asked::default(),
+        };
+        route.follow(&source);
+        Some(route)
+    }
+
+    /// Its cluster.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// Its database.
+    pub fn database(&self) -> &Arc<str> {
+        &self.login.database
+    }
+
+    /// Whether units must be judged.
+    pub fn judges(&self) -> bool {
+        matches!(self.way, Way::Intent | Way::Shadow)
+    }
+
+    /// Takes from a configuration what it says.
+    fn follow(&mut self, config: &Config) {
+        let Some(entry) = config.database(&self.login.database) else {
+            return;
+        };
+        self.way = match entry.routing() {
+            Routing::Automatic => Way::Intent,
+            Routing::Shadow => Way::Shadow,
+            Routing::ByName if entry.is_read_only() => Way::Standby,
+            Routing::ByName | Routing::Off => Way::Primary,
+        };
+        self.policy = policy(entry);
+        self.is_shared = entry.consistency() == Consistency::Application;
+    }
+
+    /// Looks whether the configuration is still the one that was followed.
+    fn refresh(&mut self, worker: &Worker) {
+        let config = worker.shared.config.load();
+        if Arc::ptr_eq(&config, &self.source) {
+            return;
+        }
+        let config = Arc::clone(&config);
+        if let Some(cluster) = worker.shared.cluster_of(&config, &self.login.database)
+            && !Arc::ptr_eq(&cluster, &self.cluster)
+        {
+            // Positions of one cluster say nothing about another one.
+            self.pools = vec![None; cluster.hosts.len()];
+            (self.seen, self.group) = (Seen::default(), None);
+            self.cluster = cluster;
+        }
+        self.follow(&config);
+        self.source = config;
+    }
+
+    /// The pool that is to serve what the client asks for next.
+    ///
+    /// # Errors
+    /// There is no host for it.
+    pub(super) fn choose(
+        &mut self,
+        worker: &Worker,
+        client: &Client,
+        now: Instant,
+    ) -> Result<Option<PoolId>, NoPrimary> {
+        self.refresh(worker);
+        // Whatever it waited for before, it does not any more.
+        self.used = None;
+        self.asked.begin();
+        let unit = client.unit();
+        let want = self.want(unit);
+        if self.is_shared {
+            self.join(client);
+        }
+        let choice = self
+            .cluster
+            .choose(&self.policy, want, &mut self.seen, now)?;
+        let is_primary = matches!(
+            choice.why,
+            Why::Asked | Why::Share | Why::NotFresh | Why::NoStandby
+        );
+        self.count(unit, choice.why, is_primary, now);
+        self.used = Some(Used {
+            host: InUse::new(&self.cluster, choice.host),
+            is_primary,
+        });
+        Ok(self.pool(worker, choice.host))
+    }
+
+    /// The pool of the host in use, made anew: the one that was there is gone.
+    pub(super) fn successor(&mut self, worker: &Worker) -> Option<PoolId> {
+        let host = self.used.as_ref()?.host.host();
+        self.pools[host.0] = None;
+        self.pool(worker, host)
+    }
+
+    fn pool(&mut self, worker: &Worker, host: HostIndex) -> Option<PoolId> {
+        if self.pools[host.0].is_none() {
+            let Login { database, user, .. } = &*self.login;
+            let place = &self.cluster.hosts[host.0];
+            self.pools[host.0] = worker.shared.pool_at(database, user, place);
+        }
+        self.pools[host.0]
+    }
+
+    fn want(&self, unit: Option<Unit>) -> Want {
+        match (self.way, unit) {
+            (Way::Standby, _) => Want::Read,
+            _ if self.asked.of_primary() => Want::Primary,
+            (Way::Intent, Some(unit)) if unit.intent() != Intent::Primary => Want::Read,
+            _ => Want::Primary,
+        }
+    }
+
+    fn count(&mut self, unit: Option<Unit>, why: Why, is_primary: bool, now: Instant) {
+        let target = if is_primary {
+            Target::Primary
+        } else {
+            Target::Standby
+        };
+        let (target, word) = match (self.way, unit) {
+            (Way::Primary | Way::Standby, _) | (_, None) => (target, "name"),
+            (Way::Shadow, Some(unit)) => self.shadow(unit, now),
+            (Way::Intent, Some(unit)) => (target, reason(unit.reason, why)),
+        };
+        self.counts.count(target, word);
+    }
+
+    /// A unit could not be done where it was sent, and is asked anew.
+    pub(super) fn count_setback(&self, setback: Option<Setback>) {
+        let target = match &self.used {
+            Some(used) if !used.is_primary => Target::Standby,
+            _ => Target::Primary,
+        };
+        let word = match setback {
+            Some(Setback::ReadOnly) => "again_read_only",
+            Some(Setback::Conflict) => "again_conflict",
+            Some(Setback::Goodbye) => "again_goodbye",
+            None => "again_lost",
+        };
+        self.counts.count(target, word);
+    }
+
+    /// What would have been done.
+    fn shadow(&mut self, unit: Unit, now: Instant) -> (Target, &'static str) {
+        if unit.intent() == Intent::Primary {
+            return (Target::Primary, unit.reason.word());
+        }
+        let mut seen = self.seen;
+        match self
+            .cluster
+            .choose(&self.policy, Want::Read, &mut seen, now)
+        {
+            Ok(choice) if matches!(choice.why, Why::Standby | Why::LastResort) => {
+                (Target::Standby, unit.reason.word())
+            }
+            Ok(choice) => (Target::Primary, reason(unit.reason, choice.why)),
+            Err(_) => (Target::Primary, "no_standby"),
+        }
+    }
+
+    /// Counts as one with the others of its `application_name`.
+    fn join(&mut self, client: &Client) {
+        let name = client.application_name();
+        let joined = match &self.group {
+            Some(joined) if *joined.application_name == *name => joined,
+            _ => {
+                let Login { database, user, .. } = &*self.login;
+                let group = (Arc::clone(database), Arc::clone(user), name.into());
+                self.group.insert(Joined {
+                    application_name: name.into(),
+                    seen: self.cluster.seen_by(group),
+                })
+            }
+        };
+        self.seen.join(&joined.seen.lock());
+    }
+
+    /// The lease has ended at a boundary: what the client has seen is known.
+    pub(super) fn done(&mut self, since: Instant, now: Instant) {
+        self.asked.end();
+        let Some(Used { host, is_primary }) = self.used.take() else {
+            return;
+        };
+        host.took(now.saturating_duration_since(since));
+        if !is_primary {
+            self.seen.standby(host.host(), now);
+            return;
+        }
+        self.seen.primary(now);
+        if let Some(joined) = self.group.as_ref().filter(|_| self.is_shared) {
+            joined.seen.lock().primary(now);
+        }
+    }
+}
+
+fn policy(entry: DatabaseRef<'_>) -> Policy {
+    let consistency = entry.consistency();
+    let is_eventual = consistency == Consistency::Eventual;
+    Policy {
+        as_seen: matches!(consistency, Consistency::Session | Consistency::Application),
+        lag_max: entry.max_lag().filter(|_| !is_eventual),
+        lag_bytes_max: entry.max_lag_bytes().filter(|_| !is_eventual),
+        last_resort: is_eventual,
+        balance: match entry.balance() {
+            Balance::LeastOutstanding => pgweir_route::Balance::LeastOutstanding,
+            Balance::RoundRobin => pgweir_route::Balance::RoundRobin,
+            Balance::Random => pgweir_route::Balance::Random,
+        },
+        primary_shares: entry.primary_reads() == PrimaryReads::Share,
+    }
+}
+
+/// The word for why a unit goes where it goes: its own reason, unless that is not what decided.
+fn reason(reason: Reason, why: Why) -> &'static str {
+    match why {
+        Why::Asked | Why::Standby => reason.word(),
+        Why::Share => "share",
+        Why::NotFresh => "not_fresh",
+        Why::NoStandby => "no_standby",
+        Why::LastResort => "last_resort",
+    }
+}

@@ -1,0 +1,67 @@
+//! What the hosts of clusters turn out to be: who watches them, and who is told.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pgweir_config::Config;
+use pgweir_pool::{PoolKey, WorkerId};
+use pgweir_route::HostIndex;
+use pgweir_route::topology::{Event, Trouble};
+
+use crate::cluster::{Cluster, say};
+use crate::mail::Mail;
+use crate::shared::Shared;
+
+/// All clusters of a configuration are watched, and no others.
+pub fn watch_all(shared: &Shared, config: &Config) {
+    shared.clusters.keep_those_of(config);
+    for database in config.databases.keys() {
+        shared.cluster_of(config, database);
+    }
+}
+
+/// Connecting to a host has failed, which its cluster should know.
+pub fn connect_failed(
+    shared: &Shared,
+    key: &PoolKey,
+    trouble: Trouble,
+    cause: &str,
+    since: Instant,
+) {
+    let config = shared.config.load();
+    let Some(cluster) = shared.cluster_of(&config, &key.database) else {
+        return;
+    };
+    if let Some(host) = cluster.host(&key.host) {
+        let events = cluster.troubled(host, trouble, Some(cause), since);
+        announce(shared, &cluster, &events);
+    }
+}
+
+/// Hosts have become something else: operators and those who wait are told.
+pub fn announce(shared: &Shared, cluster: &Arc<Cluster>, events: &[Event]) {
+    if events.is_empty() {
+        return;
+    }
+    let name = &*cluster.name;
+    let host = |host: HostIndex| cluster.hosts[host.0].to_string();
+    for event in events {
+        match *event {
+            Event::PrimaryIs(it) => tracing::info!(cluster = name, host = host(it), "primary"),
+            Event::NoPrimary(why) => {
+                tracing::warn!(cluster = name, "no primary: {}", say(cluster, why));
+            }
+            Event::RoleIs(it, role) => {
+                let role = role.word();
+                tracing::info!(cluster = name, host = host(it), role, "role");
+            }
+            Event::Down(it) => tracing::warn!(cluster = name, host = host(it), "down"),
+            Event::Up(it) => tracing::info!(cluster = name, host = host(it), "up"),
+        }
+    }
+    cluster.version.send_modify(|version| *version += 1);
+    for worker in 0..shared.workers() {
+        let mail = Mail::Rerouted(Arc::clone(cluster));
+        shared.mail(WorkerId(worker as u16), mail);
+    }
+}

@@ -1,0 +1,95 @@
+//! Hosts of clusters, and where statements went.
+
+use std::time::Instant;
+
+use pgweir_admin::{HostRow, RouteRow};
+use pgweir_config::Routing;
+use pgweir_route::HostIndex;
+use pgweir_route::topology::{HostView, Lsn, Role};
+
+use crate::cluster::Cluster;
+use crate::shared::Shared;
+
+/// For SHOW HOSTS: by database, in the order of the configuration.
+pub(super) fn hosts(shared: &Shared) -> Vec<HostRow> {
+    let config = shared.config.load();
+    let now = Instant::now();
+    let mut rows = Vec::new();
+    let routed = config.databases.iter();
+    for (name, database) in routed.filter(|(_, it)| it.routing() != Routing::Off) {
+        let Some(cluster) = shared.cluster_of(&config, name) else {
+            continue;
+        };
+        for place in 0..cluster.hosts.len() {
+            let row = host(&cluster, HostIndex(place), now);
+            rows.extend(row.map(|row| {
+                HostRow {
+                    database: name.clone(),
+                    in_rotation: row.in_rotation
+                        && row
+                            .lag
+                            .is_none_or(|lag| database.max_lag().is_none_or(|max| lag <= max)),
+                    ..row
+                }
+            }));
+        }
+    }
+    rows
+}
+
+fn host(cluster: &Cluster, host: HostIndex, now: Instant) -> Option<HostRow> {
+    let (view, failure) = cluster.view(host, now)?;
+    let (clients, latency) = cluster.load(host);
+    Some(HostRow {
+        database: String::new(),
+        host: cluster.hosts[host.0].to_string(),
+        role: view.role.word().to_owned(),
+        timeline: view.timeline,
+        lsn: view.lsn.map(written),
+        lag_bytes: view.lag.map(|lag| lag.bytes),
+        lag: view.lag.map(|lag| lag.time),
+        state: state(&view).to_owned(),
+        reason: failure.map(|failure| failure.to_string()),
+        latency,
+        clients: clients.into(),
+        in_rotation: cluster.is_in_rotation(host, now),
+    })
+}
+
+fn state(view: &HostView) -> &'static str {
+    if view.is_down {
+        "down"
+    } else if view.is_in_doubt {
+        "doubt"
+    } else if view.is_stale && view.role != Role::Unknown {
+        "stale"
+    } else if view.role == Role::Unknown {
+        "unknown"
+    } else {
+        "up"
+    }
+}
+
+/// As PostgreSQL writes it: `16/B374D848`.
+fn written(lsn: Lsn) -> String {
+    format!("{:X}/{:X}", lsn.0 >> 32, lsn.0 as u32)
+}
+
+/// For SHOW ROUTES.
+pub(super) fn routes(shared: &Shared) -> Vec<RouteRow> {
+    let mut rows = Vec::new();
+    for (database, routes) in shared.routes.all() {
+        rows.extend(
+            routes
+                .all()
+                .into_iter()
+                .map(|(target, reason, count)| RouteRow {
+                    database: database.to_string(),
+                    target: target.word().to_owned(),
+                    reason: reason.to_owned(),
+                    count,
+                }),
+        );
+    }
+    rows
+}

@@ -25,6 +25,7 @@ mod peers;
 mod pools;
 mod protocol;
 mod replication;
+mod routing;
 mod settings;
 mod systemd;
 mod takeover;

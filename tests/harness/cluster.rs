@@ -36,6 +36,8 @@ const ROLES: &[&str] = &[
     "CREATE ROLE plain LOGIN PASSWORD 'plain-secret'",
     "CREATE ROLE walker LOGIN REPLICATION PASSWORD 'walker-secret'",
     "GRANT pg_read_all_data TO walker",
+    "CREATE ROLE monitor LOGIN PASSWORD 'monitor-secret'",
+    "GRANT pg_monitor TO monitor",
     "SET password_encryption = md5",
     "CREATE ROLE old LOGIN PASSWORD 'old-secret'",
 ];
@@ -157,11 +159,7 @@ impl Cluster {
         }
         fs::write(data.join("standby.signal"), "").expect("ours");
         // In the file that ALTER SYSTEM writes, so that `follow` can change it.
-        let primary = format!(
-            "primary_conninfo = 'host={} port={} user=postgres'\n",
-            self.socket().display(),
-            self.port
-        );
+        let primary = format!("primary_conninfo = '{}'\n", self.conninfo());
         fs::write(data.join("postgresql.auto.conf"), primary).expect("ours");
         let settings = self.settings.clone();
         let mut standby = Self {
@@ -174,6 +172,23 @@ impl Cluster {
         own(&standby.room);
         standby.bring_up();
         standby
+    }
+
+    /// Makes a primary of a standby.
+    ///
+    /// # Panics
+    /// If it cannot become one.
+    pub fn promote(&self) {
+        assert_eq!(self.admin("postgres", "SELECT pg_promote()"), "t");
+    }
+
+    /// libpq's keywords and values for streaming from this server.
+    fn conninfo(&self) -> String {
+        format!(
+            "host={} port={} user=postgres",
+            self.socket().display(),
+            self.port
+        )
     }
 
     /// Makes a standby stream from somewhere else; libpq's keywords and values say from where.

@@ -182,10 +182,9 @@ impl Cluster {
         Some((view, failure))
     }
 
-    /// Whether statements go to a host, as long as nothing special is asked for.
-    pub fn is_in_rotation(&self, host: HostIndex, now: Instant) -> bool {
-        let topology = self.topology.lock();
-        topology.primary() == Ok(host) || topology.may_read(host, Freshness::default(), now)
+    /// Whether statements go to a host, as long as nothing else is asked for than this.
+    pub fn is_in_rotation(&self, host: HostIndex, wanted: Freshness, now: Instant) -> bool {
+        self.topology.lock().may_read(host, wanted, now)
     }
 
     /// How much a host has to do: leases, clients that wait for one, and how long a lease takes.

@@ -1,10 +1,11 @@
-//! Counts of where statements went, and why: for SHOW ROUTES.
+//! Where statements went, and why: counts for SHOW ROUTES, and what was learnt from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use pgweir_session::Refused;
 
 /// Where a statement went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,20 +26,24 @@ impl Target {
     }
 }
 
-/// The counts of one database.
+/// What is known of the routes of one database.
 #[derive(Debug, Default)]
-pub struct Routes(Mutex<HashMap<(Target, &'static str), u64>>);
+pub struct Routes {
+    counts: Mutex<HashMap<(Target, &'static str), u64>>,
+    /// What standbys have refused.
+    pub refused: Arc<Refused>,
+}
 
 impl Routes {
     /// One more.
     pub fn count(&self, target: Target, reason: &'static str) {
-        let mut counts = self.0.lock();
+        let mut counts = self.counts.lock();
         *counts.entry((target, reason)).or_default() += 1;
     }
 
     /// All of them, in order.
     pub fn all(&self) -> Vec<(Target, &'static str, u64)> {
-        let counts = self.0.lock();
+        let counts = self.counts.lock();
         let sorted: BTreeMap<_, _> = counts.iter().map(|(key, count)| (*key, *count)).collect();
         let rows = sorted.into_iter();
         rows.map(|((target, reason), count)| (target, reason, count))

@@ -112,7 +112,10 @@ impl Worker {
     /// What statements of a database want of a host.
     pub fn intents(&self, database: &Arc<str>) -> Rc<Intents> {
         let mut all = self.intents.borrow_mut();
-        let new = || Intents::new(Box::new(NoCatalog), rand::random());
+        let new = || {
+            let refused = Arc::clone(&self.shared.routes.of(database).refused);
+            Intents::new(Box::new(NoCatalog), refused, rand::random())
+        };
         Rc::clone(all.entry(Arc::clone(database)).or_insert_with(new))
     }
 

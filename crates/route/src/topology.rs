@@ -41,6 +41,9 @@ pub struct Pace {
 /// From one probe of a host to the next while somebody waits for a standby to be new enough.
 const FRESH_PACE: Duration = Duration::from_millis(25);
 
+/// From one probe of a host to the next while there is no primary.
+const SEARCH_PACE: Duration = Duration::from_millis(100);
+
 impl Default for Pace {
     fn default() -> Self {
         Self {
@@ -137,7 +140,11 @@ impl Topology {
 
     /// The hosts to be asked now. Each is due again after its pace, whatever comes of this.
     pub fn due(&mut self, now: Instant) -> Vec<HostIndex> {
-        let every = self.pace.every;
+        // Whoever becomes the primary is waited for.
+        let every = match self.primary() {
+            Ok(_) => self.pace.every,
+            Err(_) => self.pace.every.min(SEARCH_PACE),
+        };
         let mut due = Vec::new();
         for (index, host) in self.hosts.iter_mut().enumerate() {
             if host.is_due(now) {
@@ -380,8 +387,8 @@ impl Topology {
             self.primary = Some(primary.0);
         }
         let after = self.outcome();
-        if before.0 != after.0 && after.0.is_err() {
-            // Whoever it is now is found by asking all.
+        if before.0 != after.0 {
+            // Whoever it is now is found by asking all; and how far the others are behind a new one.
             for host in &mut self.hosts {
                 host.hurry(now);
             }

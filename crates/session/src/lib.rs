@@ -37,7 +37,7 @@ pub use client::Client;
 pub use context::Context;
 pub use effects::Effects;
 pub use replies::Error;
-pub use routing::{Intents, Unit};
+pub use routing::{Intents, Refused, Unit};
 pub use rules::{Mode, Refusal, Rules, Verdict};
 pub use server::{Counts, Goodbye, Server};
 pub use settings::{Parameters, Settings};

@@ -7,6 +7,8 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashSet;
 use pgweir_route::intent::{Access, Cache, Catalog, Intent, Judgement, Reason, Statement};
@@ -29,8 +31,7 @@ const TEXTS: usize = 1024;
 /// What is known of the intents of texts, for the clients of one database.
 pub struct Intents {
     cache: RefCell<Cache>,
-    /// Texts that standbys have refused.
-    refused: RefCell<HashSet<Box<[u8]>, foldhash::fast::RandomState>>,
+    refused: Arc<Refused>,
     catalog: Box<dyn Catalog>,
 }
 
@@ -41,11 +42,11 @@ impl fmt::Debug for Intents {
 }
 
 impl Intents {
-    /// Nothing yet; `seed` is random.
-    pub fn new(catalog: Box<dyn Catalog>, seed: u64) -> Rc<Self> {
+    /// Nothing yet but what standbys have refused; `seed` is random.
+    pub fn new(catalog: Box<dyn Catalog>, refused: Arc<Refused>, seed: u64) -> Rc<Self> {
         Rc::new(Self {
             cache: RefCell::new(Cache::new(TEXTS, seed)),
-            refused: RefCell::default(),
+            refused,
             catalog,
         })
     }
@@ -53,8 +54,7 @@ impl Intents {
     fn judge(&self, text: &[u8], dialect: Dialect) -> Judgement {
         let mut cache = self.cache.borrow_mut();
         let judgement = cache.judge(text, dialect, &*self.catalog);
-        let refused = self.refused.borrow();
-        if !refused.is_empty() && refused.contains(text) {
+        if self.refused.has(text) {
             return Judgement {
                 reason: Reason::Refused,
                 ..judgement
@@ -62,17 +62,36 @@ impl Intents {
         }
         judgement
     }
+}
 
-    /// A standby has refused to write for a text that seemed to read.
-    fn refused(&self, text: &[u8]) {
-        let mut refused = self.refused.borrow_mut();
+/// Texts that seem to read, and for which standbys have refused to write: what is known of them, for
+/// all clients of a database.
+#[derive(Debug, Default)]
+pub struct Refused {
+    texts: RwLock<HashSet<Box<[u8]>, foldhash::fast::RandomState>>,
+    /// Whether there are any: nearly never.
+    is_used: AtomicBool,
+}
+
+impl Refused {
+    fn has(&self, text: &[u8]) -> bool {
+        if !self.is_used.load(Relaxed) {
+            return false;
+        }
+        let texts = self.texts.read().unwrap_or_else(PoisonError::into_inner);
+        texts.contains(text)
+    }
+
+    fn add(&self, text: &[u8]) {
         if text.len() > Cache::TEXT_LEN_MAX {
             return;
         }
-        if refused.len() >= TEXTS {
-            refused.clear();
+        let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
+        if texts.len() >= TEXTS {
+            texts.clear();
         }
-        refused.insert(text.into());
+        texts.insert(text.into());
+        self.is_used.store(true, Relaxed);
     }
 }
 
@@ -139,17 +158,17 @@ impl Client {
             match head.tag {
                 frontend::QUERY => {
                     let text = body.strip_suffix(b"\0").unwrap_or(body);
-                    routing.intents.refused(text);
+                    routing.intents.refused.add(text);
                 }
                 frontend::PARSE => {
                     if let Ok(parse) = message::parse(body) {
-                        routing.intents.refused(parse.query);
+                        routing.intents.refused.add(parse.query);
                     }
                 }
                 frontend::BIND => {
                     let bind = message::bind_names(body);
                     if let Some(text) = bind.and_then(|it| self.text_of(it.statement)) {
-                        routing.intents.refused(text);
+                        routing.intents.refused.add(text);
                     }
                 }
                 _ => {}

@@ -35,6 +35,8 @@ pub struct Route {
     counts: Arc<Routes>,
     /// The host that was chosen last, until it has done its part.
     pub(super) used: Option<Used>,
+    /// The standby that it would have been, if that was only asked for counting.
+    would: Option<HostIndex>,
     /// What has been asked of it and may have to be asked of another.
     pub(super) asked: Asked,
 }
@@ -86,6 +88,7 @@ impl Route {
             group: None,
             counts,
             used: None,
+            would: None,
             asked: Asked::default(),
         };
         route.follow(&source);
@@ -234,12 +237,12 @@ impl Route {
         if unit.intent() == Intent::Primary {
             return (Target::Primary, unit.reason.word());
         }
-        let mut seen = self.seen;
-        match self
+        let choice = self
             .cluster
-            .choose(&self.policy, Want::Read, &mut seen, now)
-        {
+            .choose(&self.policy, Want::Read, &mut self.seen, now);
+        match choice {
             Ok(choice) if matches!(choice.why, Why::Standby | Why::LastResort) => {
+                self.would = Some(choice.host);
                 (Target::Standby, unit.reason.word())
             }
             Ok(choice) => (Target::Primary, reason(unit.reason, choice.why)),
@@ -271,8 +274,9 @@ impl Route {
             return;
         };
         host.took(now.saturating_duration_since(since));
-        if !is_primary {
-            self.seen.standby(host.host(), now);
+        let standby = (!is_primary).then(|| host.host());
+        if let Some(standby) = standby.or(self.would.take()) {
+            self.seen.standby(standby, now);
             return;
         }
         self.seen.primary(now);

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use pgweir_admin::{HostRow, RouteRow};
-use pgweir_config::Routing;
+use pgweir_config::{Consistency, Routing};
 use pgweir_route::HostIndex;
-use pgweir_route::topology::{HostView, Lsn, Role};
+use pgweir_route::topology::{Freshness, HostView, Lsn, Role};
 
 use crate::cluster::Cluster;
 use crate::shared::Shared;
@@ -20,24 +20,24 @@ pub(super) fn hosts(shared: &Shared) -> Vec<HostRow> {
         let Some(cluster) = shared.cluster_of(&config, name) else {
             continue;
         };
+        let is_eventual = database.consistency() == Consistency::Eventual;
+        let wanted = Freshness {
+            at_least: None,
+            lag_max: database.max_lag().filter(|_| !is_eventual),
+            lag_bytes_max: database.max_lag_bytes().filter(|_| !is_eventual),
+        };
         for place in 0..cluster.hosts.len() {
-            let row = host(&cluster, HostIndex(place), now);
-            rows.extend(row.map(|row| {
-                HostRow {
-                    database: name.clone(),
-                    in_rotation: row.in_rotation
-                        && row
-                            .lag
-                            .is_none_or(|lag| database.max_lag().is_none_or(|max| lag <= max)),
-                    ..row
-                }
+            let row = host(&cluster, HostIndex(place), wanted, now);
+            rows.extend(row.map(|row| HostRow {
+                database: name.clone(),
+                ..row
             }));
         }
     }
     rows
 }
 
-fn host(cluster: &Cluster, host: HostIndex, now: Instant) -> Option<HostRow> {
+fn host(cluster: &Cluster, host: HostIndex, wanted: Freshness, now: Instant) -> Option<HostRow> {
     let (view, failure) = cluster.view(host, now)?;
     let (clients, latency) = cluster.load(host);
     Some(HostRow {
@@ -52,7 +52,7 @@ fn host(cluster: &Cluster, host: HostIndex, now: Instant) -> Option<HostRow> {
         reason: failure.map(|failure| failure.to_string()),
         latency,
         clients: clients.into(),
-        in_rotation: cluster.is_in_rotation(host, now),
+        in_rotation: cluster.is_in_rotation(host, wanted, now),
     })
 }
 

@@ -1,0 +1,107 @@
+//! What a client reads is never older than what it has written or read (R4).
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use pgweir_tests::{Major, Target, Wire, cases};
+
+use super::{Trio, routed};
+
+cases! {
+    r4_a_client_reads_its_own_writes;
+    r4_clients_of_one_application_read_each_others_writes;
+    r4_while_standbys_die_and_come_back;
+}
+
+const CLIENTS: usize = 20;
+
+/// Pairs of a write and reads of it, of all clients together. More of them: `PGWEIR_PAIRS=100000`.
+fn pairs() -> usize {
+    let asked = std::env::var("PGWEIR_PAIRS").ok();
+    asked.map_or(4_000, |pairs| pairs.parse().expect("a number"))
+}
+
+/// Each client writes to a row of its own, and `reader` gives the connection that has to see it.
+fn writes_and_reads(target: &Target, reader: impl Fn(&Target) -> Option<Wire> + Sync) {
+    Wire::connect(target).sql(
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT g, 0 FROM generate_series(1, 100) g",
+    );
+    thread::scope(|scope| {
+        for client in 1..=CLIENTS {
+            let reader = &reader;
+            scope.spawn(move || {
+                let mut writer = Wire::connect(target);
+                let mut reader = reader(target);
+                for value in 1..=pairs() / CLIENTS {
+                    writer.sql(&format!("UPDATE t SET v = {value} WHERE id = {client}"));
+                    let reader = reader.as_mut().unwrap_or(&mut writer);
+                    for turn in 0..3 {
+                        // Sometimes at once, sometimes when a standby may have it, or not yet.
+                        thread::sleep(Duration::from_millis((value * 7 + turn * 13) as u64 % 40));
+                        let seen = reader.sql(&format!("SELECT v FROM t WHERE id = {client}"));
+                        assert_eq!(seen, [value.to_string()], "client {client}, read {turn}");
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// One of the standbys is late.
+fn delayed(major: Major) -> Trio {
+    let trio = Trio::start(major);
+    trio.standbys[0].admin(
+        "postgres",
+        "ALTER SYSTEM SET recovery_min_apply_delay = '150ms'",
+    );
+    trio.standbys[0].admin("postgres", "SELECT pg_reload_conf()");
+    trio
+}
+
+fn r4_a_client_reads_its_own_writes(major: Major) {
+    let trio = delayed(major);
+    let (pooler, target) = trio.pooler(|config, _| config);
+    writes_and_reads(&target, |_| None);
+    assert!(routed(&pooler, "primary", "not_fresh") > 0);
+    assert!(routed(&pooler, "standby", "query") > 0);
+}
+
+fn r4_clients_of_one_application_read_each_others_writes(major: Major) {
+    let trio = delayed(major);
+    let (pooler, target) =
+        trio.pooler(|config, database| config.database_set(database, "consistency", "application"));
+    writes_and_reads(&target, |target| Some(Wire::connect(target)));
+    assert!(routed(&pooler, "primary", "not_fresh") > 0);
+}
+
+fn r4_while_standbys_die_and_come_back(major: Major) {
+    let trio = delayed(major);
+    let (pooler, target) = trio.pooler(|config, _| config);
+    let over = AtomicBool::new(false);
+    let rounds = AtomicU32::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let rest = || thread::sleep(Duration::from_millis(200));
+            while !over.load(Ordering::Relaxed) {
+                let standby = &trio.standbys[rounds.load(Ordering::Relaxed) as usize % 2];
+                standby.kill_all();
+                rest();
+                standby.start_again();
+                rest();
+                standby.freeze();
+                rest();
+                standby.thaw();
+                rest();
+                standby.stop();
+                rest();
+                standby.start_again();
+                rounds.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        writes_and_reads(&target, |_| None);
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(rounds.load(Ordering::Relaxed) > 0);
+    drop(pooler);
+}

@@ -34,11 +34,11 @@ table! {
         /// `shadow`: everything goes to the primary, and SHOW ROUTES counts what `automatic` would do.
         routing: Option<Routing> as "\"automatic\"" => Reconnect;
         /// How new what is read from standbys must be: as new as what the client itself has written and read
-        /// (`session`, as if nothing is said), or one of its `application_name` has written (`application`); no older than `max_lag`
-        /// and `max_lag_bytes` (`bounded`); or anything (`eventual`).
+        /// (`session`, as if nothing is said), or one of its `application_name` has written (`application`); not older than `max_lag`
+        /// and `max_lag_bytes` (`bounded`, which holds for the others too); or anything (`eventual`).
         consistency: Option<Consistency> as "\"application\"" => AtOnce;
-        /// With `consistency = "bounded"`: how far behind a standby may be that is read from. 0: any time. Not
-        /// given: 1 s.
+        /// How far behind a standby may be that is read from, unless with `consistency = "eventual"`. Hosts are
+        /// asked often enough for it. 0: any time. Not given: 10 s.
         max_lag: Option<Duration> as "\"500ms\"" => AtOnce;
         /// The same in bytes of WAL. 0, or not given: any number.
         max_lag_bytes: Option<Size> as "\"16MB\"" => AtOnce;

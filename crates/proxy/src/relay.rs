@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pgweir_pool::{PoolId, Refusal};
-use pgweir_session::{Client, Goodbye, Mode, Setback, Verdict};
+use pgweir_session::{Batch, Client, Goodbye, Mode, Setback, Verdict};
 use pgweir_wire::backend::Status;
 
 use crate::admission::{Admission, Seat};
@@ -443,20 +443,15 @@ impl Relay {
                     .write(cx, &mut self.stream, to_client, input)
                     .map_err(client_lost)?;
             }
-            if let Link::Leased(leased) = &mut self.link {
-                if idle && consumed > 0 {
-                    self.client.asked(now);
-                }
-                let conn = &mut leased.conn;
-                if let Some(route) = &mut self.route {
-                    route.remember(&mut conn.session, &input[at..at + consumed]);
-                }
-                conn.backlog
-                    .write(cx, &mut conn.stream, to_server, &input[at..])
-                    .map_err(server_lost)?;
-                to_server.clear();
+            if idle && consumed > 0 {
+                self.asked(now);
             }
-            at += consumed;
+            let taken = at + consumed;
+            if let Err(end) = self.pass_on(cx, to_server, &input[at..], consumed) {
+                keep(&mut self.held, input, taken);
+                return Err(end);
+            }
+            at = taken;
             match verdict {
                 Verdict::More => break,
                 Verdict::Terminate => {
@@ -474,13 +469,13 @@ impl Relay {
                 }
                 Verdict::NeedsServer => {
                     let Some(leased) = self.ask(now)? else {
-                        self.client.request_time.set(now);
-                        self.client.enter(ClientState::Waiting, now);
-                        self.link = Link::Waiting;
-                        self.judge_held = true;
+                        self.wait(now);
                         break;
                     };
-                    self.attach(leased, cx, now, &rules, to_server)?;
+                    if let Err(end) = self.attach(leased, cx, now, &rules, to_server) {
+                        keep(&mut self.held, input, at);
+                        return Err(end);
+                    }
                     if !self.is_served() {
                         self.judge_held = true;
                         break;
@@ -491,6 +486,41 @@ impl Relay {
         keep(&mut self.held, input, at);
         // Something may have been answered here, with nothing owed by the server.
         self.after_replies(now)
+    }
+
+    /// A request goes to the server connection at hand, if there is one.
+    fn asked(&self, now: Instant) {
+        if matches!(self.link, Link::Leased(_)) {
+            self.client.asked(now);
+        }
+    }
+
+    /// Sends what was made of the first `taken` bytes of the input.
+    fn pass_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        to_server: &mut Batch,
+        input: &[u8],
+        taken: usize,
+    ) -> Result<(), End> {
+        let Link::Leased(leased) = &mut self.link else {
+            return Ok(());
+        };
+        let conn = &mut leased.conn;
+        if let Some(route) = &mut self.route {
+            route.remember(&mut conn.session, &input[..taken]);
+        }
+        let sent = conn.backlog.write(cx, &mut conn.stream, to_server, input);
+        to_server.clear();
+        sent.map_err(server_lost)
+    }
+
+    /// What the client asks for next waits for a server connection.
+    fn wait(&mut self, now: Instant) {
+        self.client.request_time.set(now);
+        self.client.enter(ClientState::Waiting, now);
+        self.link = Link::Waiting;
+        self.judge_held = true;
     }
 
     /// Whether answers are on their way to the client.

@@ -1,6 +1,7 @@
 //! The session side of a client: its names, its settings, and where it stands in its own stream.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pgweir_wire::{backend::Status, encode};
@@ -12,7 +13,7 @@ use crate::frame::Passing;
 use crate::journal::Before;
 use crate::names::{self, Named, Names};
 use crate::reply::{Expect, Resets, Skipped};
-use crate::routing::Routing;
+use crate::routing::{Intents, Routing, Unit};
 use crate::rules::{Mode, Rules};
 use crate::server::Server;
 use crate::settings::{Parameters, Settings, settable};
@@ -113,6 +114,35 @@ impl Client {
     /// Its `application_name`.
     pub fn application_name(&self) -> &[u8] {
         self.known(b"application_name").unwrap_or_default()
+    }
+
+    /// From now on each unit is judged before a server connection is asked for.
+    pub fn route(&mut self, intents: Rc<Intents>) {
+        self.routing = Some(Box::new(Routing::new(intents)));
+    }
+
+    /// What the unit wants for which a server connection was asked for last, if units are judged.
+    pub fn unit(&self) -> Option<Unit> {
+        self.routing.as_ref().map(|routing| routing.unit)
+    }
+
+    /// The connection of the lease that begins is one of a standby, or not.
+    pub fn leased_from(&mut self, standby: bool) {
+        if let Some(routing) = &mut self.routing {
+            routing.on_standby = standby;
+            routing.is_granted = true;
+        }
+    }
+
+    /// Whether the server connection that it holds is a standby's.
+    pub(crate) fn is_on_standby(&self) -> bool {
+        self.routing.as_ref().is_some_and(|it| it.on_standby)
+    }
+
+    /// Whether the unit that is about to begin may run a second time if the first comes to nothing.
+    pub(crate) fn may_run_again(&self) -> bool {
+        let unit = self.unit();
+        unit.is_some_and(Unit::may_run_again)
     }
 
     /// How many prepared statements it has.

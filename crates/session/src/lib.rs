@@ -11,6 +11,7 @@
 //! - **S4** The client sees only names and settings of its own.
 //! - **S5** Nothing of one client is visible to the next ([`Server::left`], [`Server::clean`]).
 
+mod again;
 pub mod batch;
 pub mod client;
 pub mod context;
@@ -30,6 +31,7 @@ pub mod settings;
 mod spelling;
 pub mod statement;
 mod trial;
+mod unit;
 mod unnamed;
 
 pub use batch::Batch;

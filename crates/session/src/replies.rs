@@ -88,16 +88,10 @@ impl Server {
             let Some(head) = header(&input[at..], u32::MAX)? else {
                 return Ok(at);
             };
-            if client.is_none() {
-                // Whoever asked is gone.
-                self.trial = Trial::Over;
-            }
-            if self.trial != Trial::Over {
-                let on_standby = client.as_deref().is_some_and(Client::is_on_standby);
-                if !self.passes_trial(&input[at..], on_standby) {
-                    return Ok(at);
-                }
-                self.inject(to_client);
+            if self.trial != Trial::Over
+                && !self.passes_trial(&input[at..], client.as_deref(), to_client)
+            {
+                return Ok(at);
             }
             let available = input.len() - at;
             let len = head.frame_len();

@@ -5,15 +5,6 @@
 
 use pgweir_wire::{backend::Fields, header, tag::backend as tag};
 
-use crate::client::Client;
-use crate::frame::Passing;
-use crate::journal::Before;
-use crate::reply::To;
-use crate::server::Server;
-
-/// Longest beginning of an answer that is held back, in bytes.
-const HELD_MAX: usize = 64 * 1024;
-
 /// Where a unit on trial stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trial {
@@ -36,76 +27,19 @@ pub enum Setback {
     Goodbye,
 }
 
-impl Server {
-    /// Why the unit on trial must run elsewhere, if it must. Nothing of it has reached the client.
-    pub fn setback(&self) -> Option<Setback> {
-        match self.trial {
-            Trial::Failed(setback) => Some(setback),
-            Trial::Over | Trial::On => None,
-        }
-    }
-
-    /// Whether nothing of what the client has asked on this lease has been answered, and all of it may run
-    /// elsewhere.
-    pub fn is_on_trial(&self) -> bool {
-        self.trial != Trial::Over
-    }
-
-    /// The client is to hear whatever the server says.
-    pub fn end_trial(&mut self) {
-        if self.trial == Trial::On {
-            self.trial = Trial::Over;
-        }
-    }
-
-    /// Looks at what a server has sent, before any of it is dealt with that is the client's. `false`: it
-    /// does not say enough yet, or says that the unit must run elsewhere.
-    pub(crate) fn passes_trial(&mut self, input: &[u8], on_standby: bool) -> bool {
-        let is_clients = self.replies.front().is_some_and(|it| it.to != To::Swallow);
-        if self.trial == Trial::Over || !is_clients {
-            return true;
-        }
-        match verdict(input, on_standby) {
-            Verdict::Unknown if input.len() < HELD_MAX => false,
-            Verdict::Unknown | Verdict::Runs => {
-                self.trial = Trial::Over;
-                true
-            }
-            Verdict::Fails(setback) => {
-                self.trial = Trial::Failed(setback);
-                false
-            }
-        }
-    }
-}
-
-impl Client {
-    /// All that was asked on this lease is taken back, to be asked again on another: names and the
-    /// unnamed statement are what they were.
-    pub fn take_back(&mut self, server: &mut Server) {
-        debug_assert!(server.is_on_trial());
-        let mut journal = std::mem::take(&mut server.journal);
-        journal.undo_all(|before| match before {
-            Before::Name(name, named) => {
-                self.names.get_or_insert_default().replace(&name, named);
-            }
-            Before::Client(unnamed) => self.unnamed = unnamed,
-            Before::Server(unnamed) => server.unnamed = unnamed,
-        });
-        self.passing = Passing::default();
-    }
-}
-
-enum Verdict {
+/// What the beginning of an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
     /// Nothing that decides has come.
     Unknown,
     /// The server does it, or says why nobody would.
     Runs,
+    /// It must run elsewhere.
     Fails(Setback),
 }
 
-/// What the beginning of an answer says.
-fn verdict(mut input: &[u8], on_standby: bool) -> Verdict {
+/// Judges the beginning of an answer.
+pub(crate) fn verdict(mut input: &[u8], on_standby: bool) -> Verdict {
     while let Ok(Some(head)) = header(input, u32::MAX) {
         match head.tag {
             // These come before anything has been run.

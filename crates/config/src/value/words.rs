@@ -321,3 +321,26 @@ impl Value for SocketMode {
         Some(self.0.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads_as_itself<T: Value + Copy + PartialEq + fmt::Debug>(
+        all: &[T],
+        word: fn(T) -> &'static str,
+    ) {
+        for value in all {
+            assert_eq!(T::from_text(word(*value)), Ok(*value));
+            assert!(T::KIND.contains(word(*value)), "{}", T::KIND);
+        }
+    }
+
+    #[test]
+    fn words_of_clusters_read_as_themselves() {
+        reads_as_itself(Routing::ALL, Routing::as_str);
+        reads_as_itself(Consistency::ALL, Consistency::as_str);
+        reads_as_itself(Balance::ALL, Balance::as_str);
+        reads_as_itself(PrimaryReads::ALL, PrimaryReads::as_str);
+    }
+}

@@ -338,7 +338,7 @@ impl<'a> Pooled<'a> {
             }
             at += consumed;
             match verdict {
-                Verdict::More => break,
+                Verdict::More | Verdict::Waits => break,
                 Verdict::NeedsServer => match self.keeper.take(self.rng, number) {
                     Some(place) => self.attach(number, place),
                     None => {

@@ -21,6 +21,7 @@ pub fn answer(show: Show, snapshot: &Snapshot, out: &mut Vec<u8>) {
 pub fn describe(command: &Command, formats: &Formats, out: &mut Vec<u8>) {
     let relation = match command {
         Command::Show(show) => show.relation(),
+        Command::ExplainRoute(_) => Show::Explained.relation(),
         _ => None,
     };
     match relation {
@@ -35,7 +36,7 @@ pub fn rows(show: Show, snapshot: &Snapshot, formats: &Formats, out: &mut Vec<u8
         Some(relation) => relation.rows(snapshot, formats, out),
         None => help::notice(out),
     }
-    encode::command_complete("SHOW", out);
+    encode::command_complete(show.tag(), out);
 }
 
 /// Writes the answer of a command that was performed, and what it has to say, without ReadyForQuery.

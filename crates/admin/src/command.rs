@@ -31,6 +31,8 @@ pub enum Role {
 pub enum Command {
     /// Answered from a [`Snapshot`](crate::Snapshot).
     Show(Show),
+    /// Say where a statement would go, and why; answered from a [`Snapshot`](crate::Snapshot), too.
+    ExplainRoute(String),
     /// Hand out no server connections; answered when none is active any more.
     Pause(Option<String>),
     /// Write what was read, and read nothing more; answered when everything is written.
@@ -90,6 +92,7 @@ pub fn parse(text: &[u8], role: Role) -> Result<Command, Error> {
             plain(&word, &argument, role).unwrap_or_else(|| Err(invalid(text)))
         }
         Sentence::Set { key, value } => set(key, value, role),
+        Sentence::ExplainRoute { text } => Ok(Command::ExplainRoute(lossy(&text))),
     }
 }
 
@@ -192,6 +195,7 @@ impl Command {
     pub fn tag(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Show(_) => "SHOW",
+            Self::ExplainRoute(_) => "EXPLAIN",
             Self::Pause(_) => "PAUSE",
             Self::Suspend => "SUSPEND",
             Self::Resume(_) => "RESUME",

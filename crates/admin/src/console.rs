@@ -51,12 +51,18 @@ pub enum Step {
 pub struct Asked<Q> {
     question: Q,
     how: How,
+    text: Option<String>,
 }
 
 impl<Q> Asked<Q> {
     /// What is asked.
     pub fn question(&self) -> &Q {
         &self.question
+    }
+
+    /// The statement that it is about, if it is about one.
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
     }
 }
 
@@ -175,13 +181,32 @@ impl Console {
     }
 
     fn ask(&mut self, question: Command, how: How, out: &mut Vec<u8>) -> Step {
+        let text = None;
         match question {
-            Command::Show(question) => Step::Show(Asked { question, how }),
+            Command::Show(question) => Step::Show(Asked {
+                question,
+                how,
+                text,
+            }),
+            Command::ExplainRoute(text) => Step::Show(Asked {
+                question: Show::Explained,
+                how,
+                text: Some(text),
+            }),
             Command::FakeSet => {
-                self.performed(Asked { question, how }, Ok(Vec::new()), out);
+                let asked = Asked {
+                    question,
+                    how,
+                    text,
+                };
+                self.performed(asked, Ok(Vec::new()), out);
                 Step::Next
             }
-            question => Step::Perform(Asked { question, how }),
+            question => Step::Perform(Asked {
+                question,
+                how,
+                text,
+            }),
         }
     }
 

@@ -47,7 +47,7 @@ pub use crate::snapshot::connection::{Buffers, ConnectionRow, Replication, State
 pub use crate::snapshot::database::DatabaseRow;
 pub use crate::snapshot::dns::{DnsHostRow, DnsZoneRow};
 pub use crate::snapshot::fd::FdRow;
-pub use crate::snapshot::host::{HostRow, RouteRow};
+pub use crate::snapshot::host::{ExplainedRow, HostRow, RouteRow};
 pub use crate::snapshot::lists::Lists;
 pub use crate::snapshot::mem::{Cache, Mem};
 pub use crate::snapshot::peer::{PeerPoolRow, PeerRow};

@@ -7,6 +7,7 @@ pub(crate) mod connection;
 pub(crate) mod databases;
 pub(crate) mod dns_hosts;
 pub(crate) mod dns_zones;
+pub(crate) mod explained;
 pub(crate) mod fake;
 pub(crate) mod fds;
 pub(crate) mod help;
@@ -83,6 +84,8 @@ pub enum Show {
     Hosts,
     /// SHOW ROUTES: where statements went, and why.
     Routes,
+    /// EXPLAIN ROUTE: where a statement would go, and why.
+    Explained,
     /// SHOW of a setting of PostgreSQL that drivers ask for.
     Fake(Fake),
 }
@@ -131,6 +134,14 @@ impl Show {
             .map_or(Needs::NOTHING, |relation| relation.needs())
     }
 
+    /// The tag with which CommandComplete reports it as done.
+    pub(crate) fn tag(self) -> &'static str {
+        match self {
+            Self::Explained => "EXPLAIN",
+            _ => "SHOW",
+        }
+    }
+
     /// Its columns and rows; SHOW HELP has none.
     pub(crate) fn relation(self) -> Option<&'static dyn Relation> {
         Some(match self {
@@ -158,6 +169,7 @@ impl Show {
             Self::DnsZones => &dns_zones::SHOW,
             Self::Hosts => &hosts::SHOW,
             Self::Routes => &routes::SHOW,
+            Self::Explained => &explained::SHOW,
             Self::Fake(fake) => fake.relation(),
         })
     }

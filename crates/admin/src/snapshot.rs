@@ -18,7 +18,7 @@ use connection::ConnectionRow;
 use database::DatabaseRow;
 use dns::{DnsHostRow, DnsZoneRow};
 use fd::FdRow;
-use host::{HostRow, RouteRow};
+use host::{ExplainedRow, HostRow, RouteRow};
 use lists::Lists;
 use mem::Mem;
 use peer::{PeerPoolRow, PeerRow};
@@ -57,6 +57,8 @@ pub struct Snapshot {
     pub hosts: Vec<HostRow>,
     /// For SHOW ROUTES, in the order in which they are shown.
     pub routes: Vec<RouteRow>,
+    /// For EXPLAIN ROUTE of the text that was [asked about](crate::Asked::text).
+    pub explained: Vec<ExplainedRow>,
     /// For SHOW LISTS.
     pub lists: Lists,
     /// For the SHOWs of statistics, one for each database.

@@ -1,7 +1,7 @@
 //! Splits the text of a console query into words: PgBouncer's grammar.
 //!
 //! `WORD [WORD] [;]`, or `set WORD (=|to) (WORD|'string') [;]`. A word is letters, digits and `_`,
-//! or "anything in double quotes". No comments, no second statement. What the words mean is said
+//! or "anything in double quotes". No comments, no second statement. `explain route` with SQL behind it is ours. What the words mean is said
 //! elsewhere.
 
 /// A query's words, quotes removed.
@@ -11,11 +11,21 @@ pub(crate) enum Sentence {
     Plain { word: Vec<u8>, argument: Vec<u8> },
     /// `set KEY = VALUE`.
     Set { key: Vec<u8>, value: Vec<u8> },
+    /// `explain route TEXT`: the text is SQL, of any length.
+    ExplainRoute { text: Vec<u8> },
 }
 
 /// The sentence that `text` is, if it is one.
 pub(crate) fn sentence(text: &[u8]) -> Option<Sentence> {
-    plain(text).or_else(|| set(text))
+    plain(text)
+        .or_else(|| set(text))
+        .or_else(|| explain_route(text))
+}
+
+fn explain_route(text: &[u8]) -> Option<Sentence> {
+    let rest = space_needed(keyword(b"explain", space(text))?)?;
+    let text = space_needed(keyword(b"route", rest)?)?;
+    (!text.is_empty()).then(|| Sentence::ExplainRoute { text: text.into() })
 }
 
 fn plain(text: &[u8]) -> Option<Sentence> {

@@ -10,6 +10,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use pgweir_pool::{ClientId, Refusal, Ticket};
 use pgweir_route::topology::NoPrimary;
+use pgweir_session::Target;
 
 use crate::cluster::{Cluster, Held};
 use crate::lease::{Guard, Leased};
@@ -139,6 +140,8 @@ pub struct Login {
     pub application_name: String,
     /// Whether it talks to the console.
     pub console: bool,
+    /// Which hosts of a cluster it asks for, if it says so.
+    pub target: Option<Target>,
 }
 
 impl ClientShared {

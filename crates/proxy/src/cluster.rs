@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use pgweir_config::{Config, Database, Host, Routing};
+use pgweir_config::{Balance, Config, Consistency, Database, Host, PrimaryReads, Routing};
 use pgweir_route::topology::{
     Event, Freshness, HostView, NoPrimary, Pace, Probe, Topology, Trouble,
 };
@@ -370,6 +370,24 @@ impl Clusters {
             }
             used
         });
+    }
+}
+
+/// How a database uses its hosts.
+pub fn policy(entry: &Database) -> Policy {
+    let consistency = entry.consistency();
+    let is_eventual = consistency == Consistency::Eventual;
+    Policy {
+        as_seen: matches!(consistency, Consistency::Session | Consistency::Application),
+        lag_max: entry.max_lag().filter(|_| !is_eventual),
+        lag_bytes_max: entry.max_lag_bytes().filter(|_| !is_eventual),
+        last_resort: is_eventual,
+        balance: match entry.balance() {
+            Balance::LeastOutstanding => pgweir_route::Balance::LeastOutstanding,
+            Balance::RoundRobin => pgweir_route::Balance::RoundRobin,
+            Balance::Random => pgweir_route::Balance::Random,
+        },
+        primary_shares: entry.primary_reads() == PrimaryReads::Share,
     }
 }
 

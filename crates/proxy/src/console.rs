@@ -82,8 +82,12 @@ impl Console {
                 Step::Close => true,
                 Step::Show(asked) => {
                     self.count();
-                    let snapshot =
-                        crate::view::snapshot(&self.worker.shared, asked.question().needs()).await;
+                    let shared = &self.worker.shared;
+                    let mut snapshot =
+                        crate::view::snapshot(shared, asked.question().needs()).await;
+                    if let Some(text) = asked.text() {
+                        snapshot.explained = crate::view::explained(shared, text);
+                    }
                     self.session.show(asked, &snapshot, &mut out);
                     false
                 }
@@ -204,7 +208,11 @@ impl Console {
                 Ok(())
             }
             // Answered without asking, or not here.
-            Command::Show(_) | Command::FakeSet | Command::Reload | Command::Set { .. } => Ok(()),
+            Command::Show(_)
+            | Command::ExplainRoute(_)
+            | Command::FakeSet
+            | Command::Reload
+            | Command::Set { .. } => Ok(()),
         }
     }
 

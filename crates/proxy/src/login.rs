@@ -193,6 +193,7 @@ fn introduce(client: &ClientShared, conversation: &Conversation, wish: &Wish) {
         replication: wish.replication.unwrap_or("none"),
         application_name: wish.application_name.clone(),
         console: wish.is_for_console(),
+        target: wish.target,
     }));
 }
 

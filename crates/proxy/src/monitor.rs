@@ -161,15 +161,8 @@ fn read(row: &Row) -> Option<Probe> {
         timeline: timeline.as_deref()?.parse().ok()?,
         // An identifier, which PostgreSQL prints with a sign here and without one elsewhere.
         system: system.cast_unsigned(),
-        lsn: before_header(lsn_of(lsn.as_deref()?)?),
+        lsn: before_header(Lsn::read(lsn.as_deref()?.as_bytes())?),
     })
-}
-
-/// A position as PostgreSQL writes it: `16/B374D848`.
-pub fn lsn_of(text: &str) -> Option<Lsn> {
-    let (high, low) = text.split_once('/')?;
-    let half = |text: &str| u32::from_str_radix(text, 16).ok().map(u64::from);
-    Some(Lsn(half(high)? << 32 | half(low)?))
 }
 
 /// Where the next record will begin may be behind the header of a page on which nothing is yet; what has been

@@ -139,11 +139,13 @@ impl Relay {
         let held = if judge_held { held } else { Vec::new() };
         client.enter(ClientState::Idle, Instant::now());
         let login = client.login.borrow().clone();
-        let route = login.and_then(|login| Route::of(&worker, &login));
+        let route = login.as_ref().and_then(|login| Route::of(&worker, login));
         if let Some(route) = &route {
             *client.cluster.borrow_mut() = Some(Arc::clone(route.cluster()));
             if route.judges() && session.mode() != Mode::Session {
                 session.route(worker.intents(route.database()));
+                let target = login.as_ref().and_then(|login| login.target);
+                session.begin_with(target.unwrap_or_default());
             }
         }
         Self {
@@ -308,6 +310,7 @@ impl Relay {
     fn after_replies(&mut self, now: Instant) -> Result<(), End> {
         self.check_mode()?;
         let Link::Leased(leased) = &mut self.link else {
+            self.note_begun(now);
             return Ok(());
         };
         let session = &mut leased.conn.session;
@@ -332,6 +335,21 @@ impl Relay {
             self.client.enter(ClientState::InTransaction, now);
         }
         Ok(())
+    }
+
+    /// A transaction that no server has heard of yet is one all the same.
+    fn note_begun(&self, now: Instant) {
+        if !matches!(self.link, Link::None) || self.route.is_none() {
+            return;
+        }
+        if self.session.has_begun() {
+            self.client.enter(ClientState::InTransaction, now);
+            let since = self.client.transaction_since.get();
+            self.client.transaction_since.set(since.or(Some(now)));
+        } else if self.client.state.get() == ClientState::InTransaction {
+            self.client.enter(ClientState::Idle, now);
+            self.client.transaction_since.set(None);
+        }
     }
 
     /// One read of the client's socket, or a second look at what is held of it.

@@ -9,14 +9,14 @@ use pgweir_session::Refused;
 
 /// Where a statement went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Target {
+pub enum Place {
     /// To the primary.
     Primary,
     /// To a standby.
     Standby,
 }
 
-impl Target {
+impl Place {
     /// A word for tables.
     pub fn word(self) -> &'static str {
         match self {
@@ -29,20 +29,20 @@ impl Target {
 /// What is known of the routes of one database.
 #[derive(Debug, Default)]
 pub struct Routes {
-    counts: Mutex<HashMap<(Target, &'static str), u64>>,
+    counts: Mutex<HashMap<(Place, &'static str), u64>>,
     /// What standbys have refused.
     pub refused: Arc<Refused>,
 }
 
 impl Routes {
     /// One more.
-    pub fn count(&self, target: Target, reason: &'static str) {
+    pub fn count(&self, target: Place, reason: &'static str) {
         let mut counts = self.counts.lock();
         *counts.entry((target, reason)).or_default() += 1;
     }
 
     /// All of them, in order.
-    pub fn all(&self) -> Vec<(Target, &'static str, u64)> {
+    pub fn all(&self) -> Vec<(Place, &'static str, u64)> {
         let counts = self.counts.lock();
         let sorted: BTreeMap<_, _> = counts.iter().map(|(key, count)| (*key, *count)).collect();
         let rows = sorted.into_iter();

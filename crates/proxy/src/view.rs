@@ -1,6 +1,8 @@
 //! What the console is shown: the state of the pooler as plain rows.
 
 mod clusters;
+
+pub use clusters::explained;
 mod rows;
 
 pub use self::rows::of_worker;

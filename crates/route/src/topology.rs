@@ -12,6 +12,7 @@ mod host;
 mod lag;
 mod view;
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::HostIndex;
@@ -27,6 +28,25 @@ use lag::Samples;
 /// A position in the WAL, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// As PostgreSQL writes it: `16/B374D848`.
+    pub fn read(text: &[u8]) -> Option<Self> {
+        let (high, low) = str::from_utf8(text).ok()?.split_once('/')?;
+        let half = |text: &str| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let number = u32::from_str_radix(text, 16).ok();
+            number.filter(|_| digits).map(u64::from)
+        };
+        Some(Self(half(high)? << 32 | half(low)?))
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:X}/{:X}", self.0 >> 32, self.0 as u32)
+    }
+}
 
 /// How often hosts are asked, and what to make of silence.
 #[derive(Debug, Clone, Copy)]

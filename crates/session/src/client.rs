@@ -154,6 +154,7 @@ impl Client {
     /// judged, without a server, that is answered with PostgreSQL's own error.
     pub fn give_up(&mut self) {
         self.given_up = GivenUp::Request;
+        self.fail_begun();
     }
 
     /// Whether no frame of the client is half-way.
@@ -216,6 +217,9 @@ impl Client {
             server.left = server.left.and(effects::Effects::TEMPORARY);
         }
         server.evict(rules.max_prepared_statements, to_server);
+        if let Some(texts) = self.take_begun() {
+            server.ask(&texts, to_server);
+        }
         if !server.setting_up() {
             self.verified = true;
         }

@@ -121,6 +121,12 @@ impl Client {
     ) -> Result<Outcome, Refusal> {
         match frame.tag {
             frontend::TERMINATE => Ok(Outcome::Terminate),
+            tag if is_request(tag)
+                && self.given_up == GivenUp::Nothing
+                && let Some(outcome) = self.answer_here(frame, to_client) =>
+            {
+                Ok(outcome)
+            }
             tag if is_request(tag) && self.given_up != GivenUp::Nothing => {
                 if self.given_up == GivenUp::Request {
                     to_client.own(|out| encode::error(&CANCELED, out));
@@ -128,14 +134,16 @@ impl Client {
                 }
                 if matches!(tag, frontend::QUERY | frontend::FUNCTION_CALL) {
                     self.given_up = GivenUp::Nothing;
-                    to_client.own(|out| encode::ready(Status::Idle, out));
+                    let status = self.begun_status();
+                    to_client.own(|out| encode::ready(status, out));
                 }
                 Ok(frame.drop())
             }
             // Nothing is open: the server would answer just this.
             frontend::SYNC => {
                 self.given_up = GivenUp::Nothing;
-                to_client.own(|out| encode::ready(Status::Idle, out));
+                let status = self.begun_status();
+                to_client.own(|out| encode::ready(status, out));
                 Ok(frame.drop())
             }
             // Copy data after a failed COPY, and a Flush of nothing, are ignored by the server.
@@ -168,7 +176,10 @@ impl Client {
             self.put_right(server, to_server);
         }
         match frame.tag {
-            frontend::QUERY => Ok(self.query(frame, server, to_server)),
+            frontend::QUERY => match self.answer_own(frame, server, to_client) {
+                Some(outcome) => Ok(outcome),
+                None => Ok(self.query(frame, server, to_server)),
+            },
             frontend::FUNCTION_CALL => {
                 if self.mapping {
                     // Any function by its number, pg_advisory_lock too.
@@ -246,9 +257,14 @@ impl Client {
         }
         server.drop_unnamed(number, exact);
         let settled = server.replies.is_settled() && !server.unsynced;
+        let in_its_place = self.in_place_of(frame);
         server.replies.push(entry);
         // Its ReadyForQuery speaks for everything before it.
         server.unsynced = false;
+        if let Some(text) = in_its_place {
+            to_server.own(|out| encode::query(text, out));
+            return frame.done();
+        }
         let is_idle = server.status == Status::Idle;
         if settled
             && is_idle

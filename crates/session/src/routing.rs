@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashSet;
-use pgweir_route::intent::{Cache, Catalog, Intent, Judgement, Reason};
+use pgweir_route::intent::{Access, Cache, Catalog, Intent, Judgement, Reason};
 use pgweir_route::lex::Dialect;
+use pgweir_route::topology::Lsn;
 
 /// Texts whose intent is remembered.
 const TEXTS: usize = 1024;
@@ -115,6 +116,63 @@ pub(crate) struct Routing {
     pub(crate) on_standby: bool,
     /// It was taken for a unit that has not begun yet.
     pub(crate) is_granted: bool,
+    /// What the client has set for itself.
+    pub(crate) own: Own,
+    /// A transaction that it has begun, and no server has heard of.
+    pub(crate) begun: Option<Begun>,
+}
+
+/// pgweir's own settings of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Own {
+    /// `pgweir.target`
+    pub target: Target,
+    /// `pgweir.min_lsn`: nothing that is read may be older.
+    pub min_lsn: Lsn,
+}
+
+/// The values of `pgweir.target`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Target {
+    /// Each statement goes where it may run.
+    #[default]
+    Auto,
+    /// All go to the primary.
+    Primary,
+    /// Those that may do on a standby go there.
+    Standby,
+}
+
+impl Target {
+    const ALL: [(&str, Self); 3] = [
+        ("auto", Self::Auto),
+        ("primary", Self::Primary),
+        ("standby", Self::Standby),
+    ];
+
+    /// By its word, in any case.
+    pub fn named(word: &[u8]) -> Option<Self> {
+        let mut all = Self::ALL.iter();
+        let found = all.find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+        found.map(|(_, target)| *target)
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        let mut all = Self::ALL.iter();
+        let found = all.find(|(_, target)| *target == self);
+        found.map_or("auto", |(name, _)| name)
+    }
+}
+
+/// A transaction that no server has heard of.
+#[derive(Debug, Clone)]
+pub(crate) struct Begun {
+    /// The statements that began it, to be sent before its first request.
+    pub(crate) texts: Vec<u8>,
+    pub(crate) access: Access,
+    /// Something in it has been cancelled: nothing but its end is taken any more.
+    pub(crate) failed: bool,
 }
 
 impl Routing {
@@ -128,6 +186,8 @@ impl Routing {
             unit,
             on_standby: false,
             is_granted: false,
+            own: Own::default(),
+            begun: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::client::Client;
 use crate::frame::Frame;
-use crate::routing::{Intents, Unit};
+use crate::routing::{Intents, Target, Unit};
 use crate::rules::Rules;
 use crate::server::Server;
 use crate::unnamed::ClientUnnamed;
@@ -51,7 +51,7 @@ impl Client {
     }
 
     /// The text of a statement that the client has prepared.
-    fn text_of(&self, name: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn text_of(&self, name: &[u8]) -> Option<&[u8]> {
         if name.is_empty() {
             return match &self.unnamed {
                 ClientUnnamed::Known(statement) => Some(statement.text()),
@@ -92,8 +92,10 @@ impl Client {
             intents: &routing.intents,
             dialect: self.dialect(),
             read_only: self.known(b"default_transaction_read_only") == Some(b"on"),
+            target: routing.own.target,
             reason: Reason::Empty,
-            open: None,
+            open: routing.begun.as_ref().map(|begun| begun.access),
+            begun: routing.begun.is_some(),
             parsed: Parsed::new(),
         };
         let mut at = 0;
@@ -126,7 +128,7 @@ impl Client {
         }
     }
 
-    fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         let encoding = self.known(b"client_encoding").unwrap_or(b"UTF8");
         let conforming = self.known(b"standard_conforming_strings");
         Dialect {
@@ -167,7 +169,10 @@ struct Judge<'a> {
     intents: &'a Intents,
     dialect: Dialect,
     read_only: bool,
+    target: Target,
     reason: Reason,
+    /// The unit is not the first thing of its transaction.
+    begun: bool,
     /// A transaction that begins in the unit and has not ended in it.
     open: Option<Access>,
     parsed: Parsed<'a>,
@@ -233,7 +238,12 @@ impl<'a> Judge<'a> {
 
     /// Something runs.
     fn add(&mut self, judgement: Judgement) {
-        self.runs(judgement.reason);
+        let reason = match judgement.statement {
+            // It is asked of the primary.
+            Statement::Own(_) => Reason::HostState,
+            _ => judgement.reason,
+        };
+        self.runs(reason);
         match (judgement.statement, self.open) {
             (Statement::Begin(access), None) => self.open = Some(self.access(access)),
             (Statement::SetTransaction(access), Some(_)) => self.open = Some(self.access(access)),
@@ -248,10 +258,15 @@ impl<'a> Judge<'a> {
             Some(access) => access == Access::ReadOnly,
             None => self.read_only,
         };
-        self.note(if read_only {
+        let reason = if read_only {
             reason.in_read_only()
         } else {
             reason
+        };
+        self.note(match self.target {
+            Target::Standby if reason.is_doubt() => Reason::HintStandby,
+            Target::Primary if reason.intent() != Intent::Primary => Reason::HintPrimary,
+            _ => reason,
         });
     }
 
@@ -273,11 +288,12 @@ impl<'a> Judge<'a> {
             // What is written in it later must find a primary.
             Some(Access::Unsaid) => self.note(Reason::OpenTransaction),
             Some(Access::ReadOnly) => self.note(Reason::ReadOnly),
-            _ => {}
+            Some(Access::ReadWrite) => self.note(Reason::ReadWrite),
+            None => {}
         }
         Unit {
             reason: self.reason,
-            whole,
+            whole: whole.filter(|_| !self.begun),
         }
     }
 }

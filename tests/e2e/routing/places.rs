@@ -13,6 +13,9 @@ cases! {
     pipelines_go_where_each_part_may_run;
     prepared_statements_go_where_they_may_run;
     a_shadow_counts_and_changes_nothing;
+    begin_decides_nothing;
+    a_client_says_what_it_wants;
+    r4_a_position_is_carried_to_another_client;
 }
 
 fn reads_go_to_standbys_and_writes_to_the_primary(major: Major) {
@@ -227,4 +230,157 @@ fn a_shadow_counts_and_changes_nothing(major: Major) {
     wire.sql("CREATE TABLE t (v int)");
     assert_eq!(routed(&pooler, "standby", "query"), 3);
     assert_eq!(routed(&pooler, "primary", "definition"), 1);
+}
+
+fn begin_decides_nothing(major: Major) {
+    let trio = Trio::shared(major);
+    let (pooler, target) = trio.pooler(|config, _| config);
+    let mut wire = Wire::connect(&target);
+    wire.sql("CREATE TABLE t (v int)");
+    trio.settled(&pooler);
+    let in_use = || {
+        pooler
+            .pool(&target.sql("SELECT current_database()"))
+            .number("sv_active")
+    };
+    for (texts, place) in [
+        (&["BEGIN", "SET TRANSACTION READ ONLY"][..], Place::Standby),
+        (
+            &["START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"],
+            Place::Standby,
+        ),
+        (
+            &["BEGIN", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"],
+            Place::Primary,
+        ),
+        (&["BEGIN"], Place::Primary),
+        (&["BEGIN ISOLATION LEVEL SERIALIZABLE"], Place::Primary),
+    ] {
+        let mut wire = Wire::connect(&target);
+        for text in texts {
+            let frames = wire.query(text);
+            assert_eq!(frames.last().expect("ready").body, b"T", "{text}");
+        }
+        let level = texts.concat().contains("SERIALIZABLE");
+        assert_eq!(in_use(), i64::from(level), "{texts:?}");
+        assert_eq!(trio.place_of(&mut wire, WHERE), place, "{texts:?}");
+        assert_eq!(trio.place_of(&mut wire, WHERE), place, "{texts:?}");
+        let isolation = wire.sql("SHOW transaction_isolation");
+        let repeatable = texts.concat().contains("REPEATABLE");
+        assert_eq!(isolation[0] == "repeatable read", repeatable, "{texts:?}");
+        let frames = wire.query("COMMIT");
+        assert_eq!(frames[0].text(), "COMMIT");
+        assert_eq!(frames[1].body, b"I");
+    }
+    for (end, tag) in [
+        ("COMMIT", "COMMIT"),
+        ("end;", "COMMIT"),
+        ("ROLLBACK", "ROLLBACK"),
+    ] {
+        wire.sql("BEGIN");
+        let frames = wire.query(end);
+        assert_eq!(
+            (frames[0].text(), &*frames[1].body),
+            (tag.to_owned(), &b"I"[..])
+        );
+    }
+    wire.sql("BEGIN");
+    wire.sql("INSERT INTO t VALUES (1)");
+    wire.sql("ROLLBACK");
+    assert_eq!(wire.sql("SELECT count(*) FROM t"), ["0"]);
+    // The server warns of a second one.
+    wire.sql("BEGIN");
+    let tags: Vec<u8> = wire.query("BEGIN").iter().map(|frame| frame.tag).collect();
+    assert_eq!(tags, b"NCZ");
+    wire.sql("COMMIT");
+    // It is part of a unit of the extended protocol, too.
+    wire.sql("BEGIN");
+    wire.write(|out| {
+        encode::parse(b"", b"INSERT INTO t VALUES (1)", &[], out);
+        encode::bind(b"", b"", &[], out);
+        encode::execute(b"", 0, out);
+        encode::sync(out);
+    });
+    let frames = wire.until_ready();
+    assert_eq!(frames.last().expect("ready").body, b"T");
+    wire.sql("ROLLBACK");
+    assert_eq!(wire.sql("SELECT count(*) FROM t"), ["0"]);
+}
+
+fn a_client_says_what_it_wants(major: Major) {
+    let trio = Trio::shared(major);
+    let (_pooler, target) = trio.pooler(|config, _| config);
+    let mut wire = Wire::connect(&target);
+    let host = "SELECT inet_server_port()";
+    for (set, read, doubt) in [
+        (
+            "SET pgweir.target = 'standby'",
+            Place::Standby,
+            Place::Standby,
+        ),
+        (
+            "SET pgweir.target TO primary",
+            Place::Primary,
+            Place::Primary,
+        ),
+        ("RESET pgweir.target", Place::Standby, Place::Primary),
+    ] {
+        let mut wire = Wire::connect(&target);
+        wire.sql(set);
+        assert_eq!(trio.place_of(&mut wire, WHERE), read, "{set}");
+        assert_eq!(trio.place_of(&mut wire, host), doubt, "{set}");
+    }
+    wire.sql("SET pgweir.target = 'standby'");
+    assert_eq!(wire.sql("SHOW pgweir.target"), ["standby"]);
+    wire.sql("CREATE TABLE t (v int)");
+    let error = wire.sql_error("SET pgweir.target = 'nowhere'");
+    assert_eq!(error.sqlstate, "22023");
+    let error = wire.sql_error("SET pgweir.nothing = 1");
+    assert_eq!(error.sqlstate, "42704");
+    let error = wire.sql_error("SET LOCAL pgweir.target = 'primary'");
+    assert_eq!(error.sqlstate, "0A000");
+    wire.sql("BEGIN");
+    wire.sql("INSERT INTO t VALUES (1)");
+    assert_eq!(
+        wire.sql("SHOW pgweir.target"),
+        ["standby"],
+        "within a transaction"
+    );
+    wire.sql("COMMIT");
+    let options = [("options", "-c pgweir.target=standby")];
+    let mut wire = Wire::try_connect(&target, &options).expect("it may");
+    assert_eq!(trio.place_of(&mut wire, host), Place::Standby);
+    let options = [("target_session_attrs", "read-write")];
+    let mut wire = Wire::try_connect(&target, &options).expect("it may");
+    assert_eq!(trio.place_of(&mut wire, WHERE), Place::Primary);
+    let error = Wire::try_connect(&target, &[("target_session_attrs", "best")]).unwrap_err();
+    assert_eq!(error.sqlstate, "22023");
+}
+
+fn r4_a_position_is_carried_to_another_client(major: Major) {
+    let trio = Trio::start(major);
+    let (pooler, target) = trio.pooler(|config, _| config);
+    let mut writer = Wire::connect(&target);
+    writer.sql("CREATE TABLE t (v int)");
+    for standby in &trio.standbys {
+        standby.admin("postgres", "SELECT pg_wal_replay_pause()");
+    }
+    writer.sql("INSERT INTO t VALUES (1)");
+    let position = writer.sql("SHOW pgweir.lsn").remove(0);
+    let mut reader = Wire::connect(&target);
+    reader.sql(&format!("SET pgweir.min_lsn = '{position}'"));
+    assert_eq!(reader.sql("SHOW pgweir.min_lsn"), [&*position]);
+    assert_eq!(reader.sql("SELECT count(*) FROM t"), ["1"]);
+    assert_eq!(trio.place_of(&mut reader, WHERE), Place::Primary);
+    for standby in &trio.standbys {
+        standby.admin("postgres", "SELECT pg_wal_replay_resume()");
+    }
+    trio.settled(&pooler);
+    pgweir_tests::eventually("a standby may serve it", || {
+        let mut reader = Wire::connect(&target);
+        reader.sql(&format!("SET pgweir.min_lsn = '{position}'"));
+        let place = trio.place_of(&mut reader, WHERE);
+        assert_eq!(reader.sql("SELECT count(*) FROM t"), ["1"]);
+        (place == Place::Standby).then_some(())
+    });
 }

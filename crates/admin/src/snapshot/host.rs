@@ -1,4 +1,4 @@
-//! Hosts of clusters and where statements went, for SHOW HOSTS and SHOW ROUTES.
+//! Hosts of clusters and where statements went, for SHOW HOSTS, SHOW ROUTES and EXPLAIN ROUTE.
 
 use std::time::Duration;
 
@@ -42,4 +42,21 @@ pub struct RouteRow {
     pub reason: String,
     /// How often.
     pub count: u64,
+}
+
+/// Where a statement would go in a database.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExplainedRow {
+    /// The database; none if no database has its statements routed.
+    pub database: Option<String>,
+    /// `primary`, `standby` or `any`.
+    pub target: String,
+    /// The host, as things are.
+    pub host: Option<String>,
+    /// A word.
+    pub reason: String,
+    /// The same in a sentence.
+    pub because: String,
+    /// The word of the statement that made it so.
+    pub word: Option<String>,
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    Buffers, Cache, ConfigRow, ConnectionRow, Counters, DatabaseRow, DnsHostRow, DnsZoneRow, FdRow,
-    HostRow, Lists, Mem, PeerPoolRow, PeerRow, PoolRow, Replication, RouteRow, Snapshot, State,
-    StatsRow, UserRow,
+    Buffers, Cache, ConfigRow, ConnectionRow, Counters, DatabaseRow, DnsHostRow, DnsZoneRow,
+    ExplainedRow, FdRow, HostRow, Lists, Mem, PeerPoolRow, PeerRow, PoolRow, Replication, RouteRow,
+    Snapshot, State, StatsRow, UserRow,
 };
 
 pub(super) fn some(text: &str) -> Option<String> {
@@ -166,6 +166,14 @@ pub(super) fn snapshot() -> Snapshot {
             target: "standby".into(),
             reason: "query".into(),
             count: 12,
+        }],
+        explained: vec![ExplainedRow {
+            database: some("d"),
+            target: "standby".into(),
+            host: some("h:5432"),
+            reason: "query".into(),
+            because: "it reads".into(),
+            word: None,
         }],
         lists: Lists {
             databases: 3,

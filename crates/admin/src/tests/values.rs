@@ -213,6 +213,7 @@ fn rows_that_are_always_the_same() {
         &["d,h:5432,standby,3,16/B374D848,7,8,down,connect timeout,10,11,0"],
     );
     check(Show::Routes, &["d,standby,query,12"]);
+    check(Show::Explained, &["d,standby,h:5432,query,it reads,NULL"]);
     check(Show::Help, &[]);
     check(Show::Fake(Fake::ClientEncoding), &["UTF-8"]);
     check(

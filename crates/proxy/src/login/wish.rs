@@ -1,6 +1,6 @@
 //! What a startup packet asks for.
 
-use pgweir_session::Settings;
+use pgweir_session::{Settings, Target};
 use pgweir_wire::startup::{self, Startup};
 
 use crate::place::Peer;
@@ -21,6 +21,7 @@ pub(super) struct Wish {
     pub(super) parameters: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) application_name: String,
     pub(super) unsupported: Vec<Vec<u8>>,
+    pub(super) target: Option<Target>,
 }
 
 impl Wish {
@@ -46,6 +47,7 @@ pub(super) fn wish(
         parameters: Vec::new(),
         application_name: String::new(),
         unsupported: Vec::new(),
+        target: None,
     };
     let text = |value: &[u8]| {
         String::from_utf8(value.to_vec())
@@ -65,12 +67,17 @@ pub(super) fn wish(
                 pairs.extend(options);
                 wish.parameters.push((name.to_vec(), value.to_vec()));
             }
+            b"target_session_attrs" => wish.target = target_session_attrs(value)?,
             name if name.starts_with(b"_pq_.") => wish.unsupported.push(name.to_vec()),
             name => {
                 pairs.push((name.to_vec(), value.to_vec()));
                 wish.parameters.push((name.to_vec(), value.to_vec()));
             }
         }
+    }
+    if let Some(place) = pairs.iter().rposition(|(name, _)| name == TARGET) {
+        let (_, value) = pairs.remove(place);
+        wish.target = Some(Target::named(&value).ok_or_else(|| invalid(TARGET, &value))?);
     }
     if wish.user.is_empty() {
         return Err(Report::new("28000", "no username supplied"));
@@ -96,6 +103,26 @@ pub(super) fn wish(
         wish.application_name = String::from_utf8_lossy(name).into_owned();
     }
     Ok(wish)
+}
+
+/// Our setting of which hosts are asked for, in `options`.
+const TARGET: &[u8] = b"pgweir.target";
+
+/// What libpq calls so, for drivers that send it on. (libpq itself looks at what the server reports.)
+fn target_session_attrs(value: &[u8]) -> Result<Option<Target>, Report> {
+    match value {
+        b"any" => Ok(None),
+        b"primary" | b"read-write" => Ok(Some(Target::Primary)),
+        b"standby" | b"read-only" | b"prefer-standby" => Ok(Some(Target::Standby)),
+        _ => Err(invalid(b"target_session_attrs", value)),
+    }
+}
+
+fn invalid(name: &[u8], value: &[u8]) -> Report {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (name, value) = (text(name), text(value));
+    let message = format!("invalid value for parameter \"{name}\": \"{value}\"");
+    Report::new("22023", message)
 }
 
 /// Puts behind `application_name` where the client comes from; who has none is called `app`, as by

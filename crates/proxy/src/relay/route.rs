@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use pgweir_config::{Balance, Config, Consistency, DatabaseRef, PrimaryReads, Routing};
+use pgweir_config::{Config, Consistency, Routing};
 use pgweir_pool::PoolId;
 use pgweir_route::intent::{Intent, Reason};
 use pgweir_route::topology::NoPrimary;
 use pgweir_route::{HostIndex, Policy, Seen, Want, Why};
-use pgweir_session::{Client, Setback, Unit};
+use pgweir_session::{Client, Setback, Target, Unit};
 
 use super::again::Asked;
 use crate::client::Login;
-use crate::cluster::{Cluster, InUse};
-use crate::routes::{Routes, Target};
+use crate::cluster::{Cluster, InUse, policy};
+use crate::routes::{Place, Routes};
 use crate::worker::Worker;
 
 /// The routing side of a conversation.
@@ -121,7 +121,7 @@ impl Route {
             Routing::ByName if entry.is_read_only() => Way::Standby,
             Routing::ByName | Routing::Off => Way::Primary,
         };
-        self.policy = policy(entry);
+        self.policy = policy(&entry);
         self.is_shared = entry.consistency() == Consistency::Application;
     }
 
@@ -163,6 +163,7 @@ impl Route {
         if self.is_shared {
             self.join(client);
         }
+        self.seen.at_least(client.own().min_lsn);
         let choice = self
             .cluster
             .choose(&self.policy, want, &mut self.seen, now)?;
@@ -195,9 +196,13 @@ impl Route {
     }
 
     fn want(&self, unit: Option<Unit>) -> Want {
+        // Where nothing is judged, it is what the client has asked for at its login.
+        let said = self.login.target.filter(|_| unit.is_none());
         match (self.way, unit) {
+            (Way::Shadow, _) => Want::Primary,
+            _ if self.asked.of_primary() || said == Some(Target::Primary) => Want::Primary,
+            _ if said == Some(Target::Standby) => Want::Read,
             (Way::Standby, _) => Want::Read,
-            _ if self.asked.of_primary() => Want::Primary,
             (Way::Intent, Some(unit)) if unit.intent() != Intent::Primary => Want::Read,
             _ => Want::Primary,
         }
@@ -205,9 +210,9 @@ impl Route {
 
     fn count(&mut self, unit: Option<Unit>, why: Why, is_primary: bool, now: Instant) {
         let target = if is_primary {
-            Target::Primary
+            Place::Primary
         } else {
-            Target::Standby
+            Place::Standby
         };
         let (target, word) = match (self.way, unit) {
             (Way::Primary | Way::Standby, _) | (_, None) => (target, "name"),
@@ -220,8 +225,8 @@ impl Route {
     /// A unit could not be done where it was sent, and is asked anew.
     pub(super) fn count_setback(&self, setback: Option<Setback>) {
         let target = match &self.used {
-            Some(used) if !used.is_primary => Target::Standby,
-            _ => Target::Primary,
+            Some(used) if !used.is_primary => Place::Standby,
+            _ => Place::Primary,
         };
         let word = match setback {
             Some(Setback::ReadOnly) => "again_read_only",
@@ -233,9 +238,9 @@ impl Route {
     }
 
     /// What would have been done.
-    fn shadow(&mut self, unit: Unit, now: Instant) -> (Target, &'static str) {
+    fn shadow(&mut self, unit: Unit, now: Instant) -> (Place, &'static str) {
         if unit.intent() == Intent::Primary {
-            return (Target::Primary, unit.reason.word());
+            return (Place::Primary, unit.reason.word());
         }
         let choice = self
             .cluster
@@ -243,10 +248,10 @@ impl Route {
         match choice {
             Ok(choice) if matches!(choice.why, Why::Standby | Why::LastResort) => {
                 self.would = Some(choice.host);
-                (Target::Standby, unit.reason.word())
+                (Place::Standby, unit.reason.word())
             }
-            Ok(choice) => (Target::Primary, reason(unit.reason, choice.why)),
-            Err(_) => (Target::Primary, "no_standby"),
+            Ok(choice) => (Place::Primary, reason(unit.reason, choice.why)),
+            Err(_) => (Place::Primary, "no_standby"),
         }
     }
 
@@ -283,23 +288,6 @@ impl Route {
         if let Some(joined) = self.group.as_ref().filter(|_| self.is_shared) {
             joined.seen.lock().primary(now);
         }
-    }
-}
-
-fn policy(entry: DatabaseRef<'_>) -> Policy {
-    let consistency = entry.consistency();
-    let is_eventual = consistency == Consistency::Eventual;
-    Policy {
-        as_seen: matches!(consistency, Consistency::Session | Consistency::Application),
-        lag_max: entry.max_lag().filter(|_| !is_eventual),
-        lag_bytes_max: entry.max_lag_bytes().filter(|_| !is_eventual),
-        last_resort: is_eventual,
-        balance: match entry.balance() {
-            Balance::LeastOutstanding => pgweir_route::Balance::LeastOutstanding,
-            Balance::RoundRobin => pgweir_route::Balance::RoundRobin,
-            Balance::Random => pgweir_route::Balance::Random,
-        },
-        primary_shares: entry.primary_reads() == PrimaryReads::Share,
     }
 }
 

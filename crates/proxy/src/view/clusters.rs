@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
-use pgweir_admin::{HostRow, RouteRow};
+use pgweir_admin::{ExplainedRow, HostRow, RouteRow};
 use pgweir_config::{Consistency, Routing};
-use pgweir_route::HostIndex;
-use pgweir_route::topology::{Freshness, HostView, Lsn, Role};
+use pgweir_route::intent::{self, Intent, NoCatalog};
+use pgweir_route::lex::Dialect;
+use pgweir_route::topology::{Freshness, HostView, Role};
+use pgweir_route::{HostIndex, Seen, Want};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, policy};
 use crate::shared::Shared;
 
 /// For SHOW HOSTS: by database, in the order of the configuration.
@@ -45,7 +47,7 @@ fn host(cluster: &Cluster, host: HostIndex, wanted: Freshness, now: Instant) -> 
         host: cluster.hosts[host.0].to_string(),
         role: view.role.word().to_owned(),
         timeline: view.timeline,
-        lsn: view.lsn.map(written),
+        lsn: view.lsn.map(|lsn| lsn.to_string()),
         lag_bytes: view.lag.map(|lag| lag.bytes),
         lag: view.lag.map(|lag| lag.time),
         state: state(&view).to_owned(),
@@ -70,11 +72,6 @@ fn state(view: &HostView) -> &'static str {
     }
 }
 
-/// As PostgreSQL writes it: `16/B374D848`.
-fn written(lsn: Lsn) -> String {
-    format!("{:X}/{:X}", lsn.0 >> 32, lsn.0 as u32)
-}
-
 /// For SHOW ROUTES.
 pub(super) fn routes(shared: &Shared) -> Vec<RouteRow> {
     let mut rows = Vec::new();
@@ -92,4 +89,47 @@ pub(super) fn routes(shared: &Shared) -> Vec<RouteRow> {
         );
     }
     rows
+}
+
+/// Where a statement would go that a client sends who has not done anything before.
+pub fn explained(shared: &Shared, text: &str) -> Vec<ExplainedRow> {
+    let judgement = intent::judge(text.as_bytes(), Dialect::default(), &NoCatalog);
+    let reason = judgement.reason;
+    let word = judgement.at.of(text.as_bytes());
+    let target = match reason.intent() {
+        Intent::Primary => "primary",
+        Intent::Read => "standby",
+        Intent::Anywhere => "any",
+    };
+    let row = ExplainedRow {
+        database: None,
+        target: target.to_owned(),
+        host: None,
+        reason: reason.word().to_owned(),
+        because: format!("it {}", reason.text()),
+        word: (!word.is_empty()).then(|| String::from_utf8_lossy(word).into_owned()),
+    };
+    let config = shared.config.load();
+    let judges = |routing: Routing| matches!(routing, Routing::Automatic | Routing::Shadow);
+    let names = config.databases.iter();
+    let names = names.filter(|(_, database)| judges(database.routing()));
+    let rows: Vec<ExplainedRow> = names
+        .filter_map(|(name, database)| {
+            let cluster = shared.cluster_of(&config, name)?;
+            let policy = policy(database);
+            let want = match reason.intent() {
+                Intent::Primary => Want::Primary,
+                _ => Want::Read,
+            };
+            let now = Instant::now();
+            let choice = cluster.choose(&policy, want, &mut Seen::default(), now);
+            let host = choice.ok().map(|it| cluster.hosts[it.host.0].to_string());
+            Some(ExplainedRow {
+                database: Some(name.clone()),
+                host,
+                ..row.clone()
+            })
+        })
+        .collect();
+    if rows.is_empty() { vec![row] } else { rows }
 }

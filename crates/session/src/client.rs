@@ -24,6 +24,8 @@ use crate::unnamed::ClientUnnamed;
 /// What the portals of a lease were made from.
 #[derive(Debug, Default)]
 pub(crate) struct Bound {
+    /// Number of the Bind that made the unnamed portal.
+    number: u64,
     /// Statement of the unnamed portal; 0 when there is none or it has no id.
     pub(crate) statement: u64,
     /// The unnamed portal is a SET that leaves nothing to clean.
@@ -366,7 +368,11 @@ impl Client {
     /// Requests of this lease failed or were skipped.
     pub(crate) fn skipped(&mut self, skipped: Skipped, server: &mut Server) {
         // Portals made before end with their transaction.
-        self.bound.named_sweeps = self.bound.named_sweeps.filter(|bind| *bind >= skipped.to);
+        let named_sweeps = self.bound.named_sweeps.filter(|bind| *bind >= skipped.to);
+        if self.bound.number < skipped.to {
+            self.bound = Bound::default();
+        }
+        self.bound.named_sweeps = named_sweeps;
         let mut journal = std::mem::take(&mut server.journal);
         journal.undo(skipped, |before| match before {
             Before::Name(name, named) => {
@@ -390,6 +396,7 @@ impl Client {
         server.left = server.left.and(verdict.effects);
         if portal.is_empty() {
             self.bound = Bound {
+                number: server.replies.next_number(),
                 statement,
                 harmless_set: verdict.harmless_set,
                 resets,

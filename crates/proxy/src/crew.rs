@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use crate::autodb::Autodb;
 use crate::mail::Mail;
 use crate::worker::Worker;
-use crate::{cancel, connect, listen, monitor, serve, timeouts, view};
+use crate::{cancel, catalog, connect, listen, monitor, serve, timeouts, view};
 
 /// Serves a worker's mailbox until it is told to stop.
 pub async fn run(worker: &Rc<Worker>, mut mailbox: mpsc::UnboundedReceiver<Mail>) {
@@ -84,7 +84,10 @@ fn open(worker: &Rc<Worker>, mail: Mail) {
         Mail::Reconnect(database) => worker.reconnect(database.as_deref()),
         Mail::Suspend(suspended) => worker.suspend(suspended),
         Mail::Unsent { drop: end, reply } => drop(reply.send(worker.unsent(end))),
-        Mail::Watch(cluster) => monitor::start(worker, cluster),
+        Mail::Watch(cluster) => {
+            catalog::start(worker, Arc::clone(&cluster));
+            monitor::start(worker, cluster);
+        }
         Mail::Rerouted(cluster) => worker.rerouted(&cluster, Instant::now()),
         Mail::Settle => worker.pools(|_| ()),
         Mail::ShutDown => worker.shut_down(),

@@ -15,6 +15,7 @@ pub mod ask;
 pub mod autodb;
 pub mod averages;
 pub mod cancel;
+pub mod catalog;
 pub mod client;
 pub mod cluster;
 pub mod connect;

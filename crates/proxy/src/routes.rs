@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use pgweir_session::Refused;
+use pgweir_session::Known;
 
 /// Where a statement went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,8 +30,8 @@ impl Place {
 #[derive(Debug, Default)]
 pub struct Routes {
     counts: Mutex<HashMap<(Place, &'static str), u64>>,
-    /// What standbys have refused.
-    pub refused: Arc<Refused>,
+    /// What is known of its statements.
+    pub known: Arc<Known>,
 }
 
 impl Routes {

@@ -19,7 +19,6 @@ use pgweir_config::Host;
 use pgweir_pool::{
     Action, ConnId, Kind, Lease, Permit, PoolId, Pools, Refusal, Release, Take, WorkerId,
 };
-use pgweir_route::intent::NoCatalog;
 use pgweir_session::{Batch, Intents};
 use slab::Slab;
 
@@ -113,8 +112,8 @@ impl Worker {
     pub fn intents(&self, database: &Arc<str>) -> Rc<Intents> {
         let mut all = self.intents.borrow_mut();
         let new = || {
-            let refused = Arc::clone(&self.shared.routes.of(database).refused);
-            Intents::new(Box::new(NoCatalog), refused, rand::random())
+            let known = Arc::clone(&self.shared.routes.of(database).known);
+            Intents::new(known, rand::random())
         };
         Rc::clone(all.entry(Arc::clone(database)).or_insert_with(new))
     }

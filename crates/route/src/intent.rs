@@ -21,7 +21,7 @@ mod word;
 use crate::lex::Dialect;
 
 pub use cache::Cache;
-pub use catalog::{Catalog, Function, NoCatalog};
+pub use catalog::{Catalog, Function, NoCatalog, Snapshot};
 pub use hint::Hint;
 pub use name::Name;
 pub use reason::{Intent, Reason};

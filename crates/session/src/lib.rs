@@ -41,7 +41,7 @@ pub use client::Client;
 pub use context::Context;
 pub use effects::Effects;
 pub use replies::Error;
-pub use routing::{Intents, Own, Refused, Target, Unit};
+pub use routing::{Intents, Known, Own, Target, Unit};
 pub use rules::{Mode, Refusal, Rules, Verdict};
 pub use server::{Counts, Goodbye, Server};
 pub use settings::{Parameters, Settings};

@@ -5,46 +5,50 @@
 //! there; a unit that is not there to its end is waited for, as long as it is not large.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashSet;
-use pgweir_route::intent::{Access, Cache, Catalog, Intent, Judgement, Reason};
+use pgweir_route::intent::{Access, Cache, Intent, Judgement, Reason, Snapshot};
 use pgweir_route::lex::Dialect;
 use pgweir_route::topology::Lsn;
 
 /// Texts whose intent is remembered.
 const TEXTS: usize = 1024;
 
-/// What is known of the intents of texts, for the clients of one database.
+/// What is known of the intents of texts, on one thread, for the clients of one database.
+#[derive(Debug)]
 pub struct Intents {
     cache: RefCell<Cache>,
-    pub(crate) refused: Arc<Refused>,
-    catalog: Box<dyn Catalog>,
-}
-
-impl fmt::Debug for Intents {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Intents").finish_non_exhaustive()
-    }
+    pub(crate) known: Arc<Known>,
+    snapshot: RefCell<(u64, Arc<Snapshot>)>,
 }
 
 impl Intents {
-    /// Nothing yet but what standbys have refused; `seed` is random.
-    pub fn new(catalog: Box<dyn Catalog>, refused: Arc<Refused>, seed: u64) -> Rc<Self> {
+    /// For what is known of a database; `seed` is random.
+    pub fn new(known: Arc<Known>, seed: u64) -> Rc<Self> {
         Rc::new(Self {
             cache: RefCell::new(Cache::new(TEXTS, seed)),
-            refused,
-            catalog,
+            snapshot: RefCell::new((known.version(), known.snapshot())),
+            known,
         })
     }
 
     pub(crate) fn judge(&self, text: &[u8], dialect: Dialect) -> Judgement {
         let mut cache = self.cache.borrow_mut();
-        let judgement = cache.judge(text, dialect, &*self.catalog);
-        if self.refused.has(text) {
+        let mut snapshot = self.snapshot.borrow_mut();
+        let version = self.known.version();
+        if snapshot.0 != version {
+            // What was judged was judged by another catalog.
+            cache.clear();
+            *snapshot = (version, self.known.snapshot());
+        }
+        let judgement = cache.judge(text, dialect, &*snapshot.1);
+        if self.known.has_refused(text) {
             return Judgement {
                 reason: Reason::Refused,
                 ..judgement
@@ -54,34 +58,69 @@ impl Intents {
     }
 }
 
-/// Texts that seem to read, and for which standbys have refused to write: what is known of them, for
-/// all clients of a database.
+/// What is known of a database, for all its clients.
 #[derive(Debug, Default)]
-pub struct Refused {
-    texts: RwLock<HashSet<Box<[u8]>, foldhash::fast::RandomState>>,
+pub struct Known {
+    /// Texts that seem to read, and for which standbys have refused to write.
+    refused: RwLock<HashSet<Box<[u8]>, foldhash::fast::RandomState>>,
     /// Whether there are any: nearly never.
-    is_used: AtomicBool,
+    has_refused: AtomicBool,
+    snapshot: RwLock<Arc<Snapshot>>,
+    /// Changes with the snapshot.
+    version: AtomicU64,
+    /// A definition may have changed since the snapshot was taken.
+    is_outdated: AtomicBool,
 }
 
-impl Refused {
-    fn has(&self, text: &[u8]) -> bool {
-        if !self.is_used.load(Relaxed) {
+impl Known {
+    /// What the catalog has, from now on.
+    pub fn learn(&self, snapshot: Snapshot) {
+        let mut place = self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(snapshot);
+        self.version.fetch_add(1, Release);
+    }
+
+    /// Somebody has sent a statement that changes definitions.
+    pub(crate) fn outdate(&self) {
+        self.is_outdated.store(true, Relaxed);
+    }
+
+    /// Whether somebody has since this was asked last.
+    pub fn take_outdated(&self) -> bool {
+        self.is_outdated.swap(false, Relaxed)
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Acquire)
+    }
+
+    /// What the catalog had when somebody looked last.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&snapshot)
+    }
+
+    fn has_refused(&self, text: &[u8]) -> bool {
+        if !self.has_refused.load(Relaxed) {
             return false;
         }
-        let texts = self.texts.read().unwrap_or_else(PoisonError::into_inner);
+        let texts = self.refused.read().unwrap_or_else(PoisonError::into_inner);
         texts.contains(text)
     }
 
-    pub(crate) fn add(&self, text: &[u8]) {
+    pub(crate) fn refused(&self, text: &[u8]) {
         if text.len() > Cache::TEXT_LEN_MAX {
             return;
         }
-        let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut texts = self.refused.write().unwrap_or_else(PoisonError::into_inner);
         if texts.len() >= TEXTS {
             texts.clear();
         }
         texts.insert(text.into());
-        self.is_used.store(true, Relaxed);
+        self.has_refused.store(true, Relaxed);
     }
 }
 

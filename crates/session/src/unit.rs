@@ -31,17 +31,17 @@ impl Client {
             match head.tag {
                 frontend::QUERY => {
                     let text = body.strip_suffix(b"\0").unwrap_or(body);
-                    routing.intents.refused.add(text);
+                    routing.intents.known.refused(text);
                 }
                 frontend::PARSE => {
                     if let Ok(parse) = message::parse(body) {
-                        routing.intents.refused.add(parse.query);
+                        routing.intents.known.refused(parse.query);
                     }
                 }
                 frontend::BIND => {
                     let bind = message::bind_names(body);
                     if let Some(text) = bind.and_then(|it| self.text_of(it.statement)) {
-                        routing.intents.refused.add(text);
+                        routing.intents.known.refused(text);
                     }
                 }
                 _ => {}
@@ -254,6 +254,9 @@ impl<'a> Judge<'a> {
 
     /// Something runs, or may run, with this reason.
     fn runs(&mut self, reason: Reason) {
+        if reason == Reason::Definition {
+            self.intents.known.outdate();
+        }
         let read_only = match self.open {
             Some(access) => access == Access::ReadOnly,
             None => self.read_only,

@@ -14,6 +14,7 @@ cases! {
     prepared_statements_go_where_they_may_run;
     a_shadow_counts_and_changes_nothing;
     begin_decides_nothing;
+    functions_are_known_by_the_catalog;
     a_client_says_what_it_wants;
     r4_a_position_is_carried_to_another_client;
 }
@@ -86,21 +87,22 @@ fn what_a_standby_refuses_runs_on_the_primary(major: Major) {
     let (pooler, target) = trio.pooler(|config, _| config);
     let mut wire = Wire::connect(&target);
     wire.sql("CREATE TABLE t (v text)");
+    // Nothing in a statement shows that an operator writes.
     wire.sql(
-        "CREATE FUNCTION note() RETURNS text LANGUAGE plpgsql AS \
+        "CREATE FUNCTION note(text, text) RETURNS text LANGUAGE plpgsql AS \
          'BEGIN INSERT INTO t VALUES (current_setting(''port'')); RETURN ''noted''; END'",
     );
-    wire.sql("CREATE VIEW noting AS SELECT note() AS v");
+    wire.sql("CREATE OPERATOR ### (LEFTARG = text, RIGHTARG = text, FUNCTION = note)");
     trio.settled(&pooler);
     let mut others = [(); 2].map(|()| Wire::connect(&target));
     for other in &mut others {
-        assert_eq!(other.sql("SELECT v FROM noting"), ["noted"]);
+        assert_eq!(other.sql("SELECT 'a' ### 'b'"), ["noted"]);
     }
     assert_eq!(routed(&pooler, "standby", "again_read_only"), 1);
     assert!(routed(&pooler, "primary", "refused") >= 1);
     let mut wire = Wire::connect(&target);
     wire.write(|out| {
-        encode::parse(b"s", b"SELECT v, $1 FROM noting", &[], out);
+        encode::parse(b"s", b"SELECT 'a' ### 'b', $1", &[], out);
         encode::bind(b"", b"s", &[Some(b"x")], out);
         encode::describe(b'P', b"", out);
         encode::execute(b"", 0, out);
@@ -382,5 +384,50 @@ fn r4_a_position_is_carried_to_another_client(major: Major) {
         let place = trio.place_of(&mut reader, WHERE);
         assert_eq!(reader.sql("SELECT count(*) FROM t"), ["1"]);
         (place == Place::Standby).then_some(())
+    });
+}
+
+fn functions_are_known_by_the_catalog(major: Major) {
+    let trio = Trio::shared(major);
+    let (pooler, target) = trio.pooler(|config, _| config);
+    let mut wire = Wire::connect(&target);
+    wire.sql("CREATE TABLE t (v text)");
+    let body = "LANGUAGE plpgsql AS 'BEGIN RETURN current_setting(''port''); END'";
+    wire.sql(&format!(
+        "CREATE FUNCTION calm() RETURNS text STABLE {body}"
+    ));
+    wire.sql(&format!(
+        "CREATE FUNCTION wild() RETURNS text VOLATILE {body}"
+    ));
+    wire.sql("CREATE VIEW wilder AS SELECT wild() AS v");
+    wire.sql("CREATE VIEW wildest AS SELECT v FROM wilder");
+    trio.settled(&pooler);
+    let reason = |sql: &str| {
+        let rows = pooler.rows(&format!("EXPLAIN ROUTE {sql}"));
+        rows[0].text("reason").to_owned()
+    };
+    pgweir_tests::eventually("somebody has looked", || {
+        (reason("SELECT calm()") == "query").then_some(())
+    });
+    for (sql, expected, place) in [
+        ("SELECT calm()", "query", Place::Standby),
+        ("SELECT wild()", "volatile_function", Place::Primary),
+        ("SELECT v FROM wilder", "volatile_view", Place::Primary),
+        ("SELECT v FROM wildest", "volatile_view", Place::Primary),
+        ("SELECT nobody_knows()", "unknown_function", Place::Primary),
+    ] {
+        assert_eq!(reason(sql), expected, "{sql}");
+        let rows = pooler.rows(&format!("EXPLAIN ROUTE {sql}"));
+        let host = rows[0].text("host").rsplit(':').next().expect("a port");
+        assert_eq!(trio.place(host), place, "{sql}");
+        if expected != "unknown_function" {
+            let mut wire = Wire::connect(&target);
+            assert_eq!(trio.place_of(&mut wire, sql), place, "{sql}");
+        }
+    }
+    // What changes is seen.
+    wire.sql("ALTER FUNCTION wild() STABLE");
+    pgweir_tests::eventually("somebody has looked again", || {
+        (reason("SELECT v FROM wildest") == "query").then_some(())
     });
 }

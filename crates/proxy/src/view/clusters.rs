@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use pgweir_admin::{ExplainedRow, HostRow, RouteRow};
 use pgweir_config::{Consistency, Routing};
-use pgweir_route::intent::{self, Intent, NoCatalog};
+use pgweir_route::intent::{self, Catalog, Intent, NoCatalog};
 use pgweir_route::lex::Dialect;
 use pgweir_route::topology::{Freshness, HostView, Role};
 use pgweir_route::{HostIndex, Seen, Want};
@@ -93,21 +93,24 @@ pub(super) fn routes(shared: &Shared) -> Vec<RouteRow> {
 
 /// Where a statement would go that a client sends who has not done anything before.
 pub fn explained(shared: &Shared, text: &str) -> Vec<ExplainedRow> {
-    let judgement = intent::judge(text.as_bytes(), Dialect::default(), &NoCatalog);
-    let reason = judgement.reason;
-    let word = judgement.at.of(text.as_bytes());
-    let target = match reason.intent() {
-        Intent::Primary => "primary",
-        Intent::Read => "standby",
-        Intent::Anywhere => "any",
-    };
-    let row = ExplainedRow {
-        database: None,
-        target: target.to_owned(),
-        host: None,
-        reason: reason.word().to_owned(),
-        because: format!("it {}", reason.text()),
-        word: (!word.is_empty()).then(|| String::from_utf8_lossy(word).into_owned()),
+    let explain = |catalog: &dyn Catalog| {
+        let judgement = intent::judge(text.as_bytes(), Dialect::default(), catalog);
+        let reason = judgement.reason;
+        let word = judgement.at.of(text.as_bytes());
+        let target = match reason.intent() {
+            Intent::Primary => "primary",
+            Intent::Read => "standby",
+            Intent::Anywhere => "any",
+        };
+        let row = ExplainedRow {
+            database: None,
+            target: target.to_owned(),
+            host: None,
+            reason: reason.word().to_owned(),
+            because: format!("it {}", reason.text()),
+            word: (!word.is_empty()).then(|| String::from_utf8_lossy(word).into_owned()),
+        };
+        (reason, row)
     };
     let config = shared.config.load();
     let judges = |routing: Routing| matches!(routing, Routing::Automatic | Routing::Shadow);
@@ -116,6 +119,8 @@ pub fn explained(shared: &Shared, text: &str) -> Vec<ExplainedRow> {
     let rows: Vec<ExplainedRow> = names
         .filter_map(|(name, database)| {
             let cluster = shared.cluster_of(&config, name)?;
+            let known = &shared.routes.of(&name.as_str().into()).known;
+            let (reason, row) = explain(&*known.snapshot());
             let policy = policy(database);
             let want = match reason.intent() {
                 Intent::Primary => Want::Primary,
@@ -127,9 +132,13 @@ pub fn explained(shared: &Shared, text: &str) -> Vec<ExplainedRow> {
             Some(ExplainedRow {
                 database: Some(name.clone()),
                 host,
-                ..row.clone()
+                ..row
             })
         })
         .collect();
-    if rows.is_empty() { vec![row] } else { rows }
+    if rows.is_empty() {
+        vec![explain(&NoCatalog).1]
+    } else {
+        rows
+    }
 }

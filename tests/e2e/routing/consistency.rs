@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use pgweir_tests::{Major, Target, Wire, cases};
+use pgweir_tests::{Major, Target, Wire, cases, eventually};
 
 use super::{Trio, routed};
 
@@ -64,7 +64,13 @@ fn r4_a_client_reads_its_own_writes(major: Major) {
     let (pooler, target) = trio.pooler(|config, _| config);
     writes_and_reads(&target, |_| None);
     assert!(routed(&pooler, "primary", "not_fresh") > 0);
-    assert!(routed(&pooler, "standby", "query") > 0);
+    // Who has written and then rests is served by a standby again.
+    let mut wire = Wire::connect(&target);
+    wire.sql("UPDATE t SET v = -1 WHERE id = 1");
+    eventually("a standby has it", || {
+        assert_eq!(wire.sql("SELECT v FROM t WHERE id = 1"), ["-1"]);
+        (routed(&pooler, "standby", "query") > 0).then_some(())
+    });
 }
 
 fn r4_clients_of_one_application_read_each_others_writes(major: Major) {

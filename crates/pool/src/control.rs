@@ -85,6 +85,17 @@ impl Pools {
         self.settle(now);
     }
 
+    /// Closes idle connections to a host, in whichever pool.
+    pub fn close_idle_at(&mut self, host: &str, now: Instant) {
+        let slots: Vec<usize> = self.of(None);
+        for slot in slots {
+            if *self.pools[slot].key.host == *host {
+                self.close_idle_of(slot, "host paused");
+            }
+        }
+        self.settle(now);
+    }
+
     /// RESUME.
     pub fn resume(&mut self, database: Option<&str>, now: Instant) {
         match database {

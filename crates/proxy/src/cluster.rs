@@ -231,6 +231,7 @@ pub fn say(cluster: &Cluster, why: NoPrimary) -> String {
         NoPrimary::None => "no host is out of recovery".to_owned(),
         NoPrimary::Down(it) => format!("{} was it, and does not answer", host(it)),
         NoPrimary::InDoubt(it) => format!("{} was it, and is being asked again", host(it)),
+        NoPrimary::Paused(it) => format!("{} is it, and PAUSE is in force", host(it)),
         NoPrimary::Several => "several hosts claim to be it, on the same timeline".to_owned(),
     }
 }

@@ -1,5 +1,7 @@
 //! A console connection: questions are answered from a snapshot, commands are performed here.
 
+mod hosts;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -161,6 +163,12 @@ impl Console {
     async fn control(&mut self, command: Command) -> Result<(), Error> {
         let shared = Arc::clone(&self.worker.shared);
         match command {
+            Command::Pause(Some(name)) if let Some(places) = self.host(&name) => {
+                self.pause_host(&name, &places).await
+            }
+            Command::Resume(Some(name)) if let Some(places) = self.host(&name) => {
+                self.resume_host(&name, &places)
+            }
             Command::Pause(database) => {
                 self.pause(database.as_deref())?;
                 self.until_quiescent(database.as_deref()).await

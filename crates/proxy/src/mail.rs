@@ -169,6 +169,8 @@ pub enum Kill {
     Transaction,
     /// `idle_transaction_timeout`.
     IdleTransaction,
+    /// Its server connection is one of a host that is the primary no longer.
+    Fenced,
     /// The pooler goes down, and the client does nothing.
     Shutdown,
 }

@@ -190,6 +190,8 @@ impl Report {
                 .hint("Raise query_timeout, or default_pool_size."),
             Kill::Transaction => Self::new("25P04", "transaction timeout"),
             Kill::IdleTransaction => Self::new("25P03", "idle transaction timeout"),
+            Kill::Fenced => Self::new("08006", "the server is no longer the primary")
+                .detail("Whether what was under way has been done is not known."),
             Kill::Shutdown => Self::new("57P01", "server shutting down"),
         }
     }

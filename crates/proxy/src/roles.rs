@@ -59,6 +59,11 @@ pub fn announce(shared: &Shared, cluster: &Arc<Cluster>, events: &[Event]) {
             Event::Up(it) => tracing::info!(cluster = name, host = host(it), "up"),
         }
     }
+    reroute(shared, cluster);
+}
+
+/// Who waits for a host of a cluster asks anew.
+pub fn reroute(shared: &Shared, cluster: &Arc<Cluster>) {
     cluster.version.send_modify(|version| *version += 1);
     for worker in 0..shared.workers() {
         let mail = Mail::Rerouted(Arc::clone(cluster));

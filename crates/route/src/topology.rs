@@ -97,6 +97,8 @@ pub enum NoPrimary {
     InDoubt(HostIndex),
     /// Several hosts are out of recovery on the same timeline, and none was the primary before.
     Several,
+    /// An operator wants nothing to go there.
+    Paused(HostIndex),
 }
 
 /// How new a state must be that is read. By default any state of a standby that answers.
@@ -260,6 +262,9 @@ impl Topology {
         if host.is_in_doubt() {
             return Err(NoPrimary::InDoubt(HostIndex(primary)));
         }
+        if host.is_paused() {
+            return Err(NoPrimary::Paused(HostIndex(primary)));
+        }
         Ok(HostIndex(primary))
     }
 
@@ -271,7 +276,8 @@ impl Topology {
         let Some(known) = self.hosts.get(host.0).filter(|_| self.is_standby(host.0)) else {
             return false;
         };
-        if known.is_down() || known.is_in_doubt() || known.is_stale(now, self.pace.stale_after) {
+        let is_stale = known.is_stale(now, self.pace.stale_after);
+        if known.is_down() || known.is_in_doubt() || is_stale || known.is_paused() {
             return false;
         }
         if want == Freshness::default() {
@@ -292,10 +298,33 @@ impl Topology {
                 .is_none_or(|max| lag.is_some_and(|lag| lag.bytes <= max))
     }
 
+    /// Nothing goes to a host, or everything that may does again. Says whether that is a change.
+    pub fn pause(&mut self, host: HostIndex, paused: bool, now: Instant) -> (bool, Vec<Event>) {
+        let mut is_change = false;
+        let events = self.change(now, |topology| {
+            if let Some(known) = topology.hosts.get_mut(host.0) {
+                is_change = known.pause(paused);
+            }
+        });
+        (is_change, events)
+    }
+
+    /// Whether nothing goes to a host because an operator has said so.
+    pub fn is_paused(&self, host: HostIndex) -> bool {
+        self.hosts.get(host.0).is_some_and(Host::is_paused)
+    }
+
+    /// Whether what a host does is nobody's business any more: it is out of recovery where another one is
+    /// the primary, or is of another cluster.
+    pub fn is_fenced(&self, host: HostIndex) -> bool {
+        host.0 < self.hosts.len() && !self.role(host.0).is_candidate()
+    }
+
     /// The host to try when no host may be read from: of those that are neither fenced nor of another
     /// system, the one that is asked next. What it answers may be old, and it may not answer.
     pub fn last_resort(&self) -> Option<HostIndex> {
-        let candidates = (0..self.hosts.len()).filter(|host| self.role(*host).is_candidate());
+        let candidates = (0..self.hosts.len())
+            .filter(|host| self.role(*host).is_candidate() && !self.hosts[*host].is_paused());
         candidates
             .min_by_key(|host| self.hosts[*host].due_at())
             .map(HostIndex)
@@ -316,6 +345,7 @@ impl Topology {
             timeline: known.timeline(),
             lsn: known.lsn(),
             lag: self.lag(known, now).filter(|_| standby),
+            is_paused: known.is_paused(),
             is_down: known.is_down(),
             is_in_doubt: known.is_in_doubt(),
             is_stale: known.is_stale(now, self.pace.stale_after),

@@ -14,12 +14,12 @@ cases! {
     r4_while_standbys_die_and_come_back;
 }
 
-const CLIENTS: usize = 20;
+const CLIENTS: usize = 50;
 
 /// Pairs of a write and reads of it, of all clients together. More of them: `PGWEIR_PAIRS=100000`.
 fn pairs() -> usize {
     let asked = std::env::var("PGWEIR_PAIRS").ok();
-    asked.map_or(4_000, |pairs| pairs.parse().expect("a number"))
+    asked.map_or(5_000, |pairs| pairs.parse().expect("a number"))
 }
 
 /// Each client writes to a row of its own, and `reader` gives the connection that has to see it.

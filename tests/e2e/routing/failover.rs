@@ -14,6 +14,8 @@ cases! {
     reads_in_flight_run_elsewhere;
     who_waits_for_too_long_is_told_why;
     r3_an_old_primary_that_comes_back_is_fenced;
+    r3_what_is_under_way_on_an_old_primary_ends;
+    a_host_is_paused;
 }
 
 fn statements_wait_for_the_new_primary(major: Major) {
@@ -148,4 +150,66 @@ fn r3_an_old_primary_that_comes_back_is_fenced(major: Major) {
         let read = wire.sql(WHERE);
         assert_ne!(read, [trio.primary.port().to_string()]);
     }
+}
+
+fn r3_what_is_under_way_on_an_old_primary_ends(major: Major) {
+    let trio = Trio::start(major);
+    let (pooler, target) = trio.pooler(|config, _| config);
+    let mut wire = Wire::connect(&target);
+    wire.sql("CREATE TABLE t (v int)");
+    trio.settled(&pooler);
+    wire.sql("BEGIN");
+    wire.sql("INSERT INTO t VALUES (1)");
+    // Nobody has told the old one.
+    trio.standbys[0].promote();
+    let error = wire.last_error();
+    assert_eq!(error.sqlstate, "08006", "{error:?}");
+    assert!(error.message.contains("no longer the primary"), "{error:?}");
+    let mut wire = Wire::connect(&target);
+    assert_eq!(wire.sql("SELECT count(*) FROM t"), ["0"]);
+    let written = wire.sql("INSERT INTO t VALUES (2) RETURNING current_setting('port')");
+    assert_eq!(written, [trio.standbys[0].port().to_string()]);
+}
+
+fn a_host_is_paused(major: Major) {
+    let trio = Trio::start(major);
+    let (pooler, target) = trio.pooler(|config, _| config);
+    let mut wire = Wire::connect(&target);
+    wire.sql("CREATE TABLE t (v int)");
+    trio.settled(&pooler);
+    let name = |port: u16| format!("\"127.0.0.1:{port}\"");
+    let [primary, one, other] = trio.ports();
+    pooler.ask(&format!("PAUSE {}", name(one)));
+    for _ in 0..10 {
+        let mut wire = Wire::connect(&target);
+        assert_eq!(wire.sql(WHERE), [other.to_string()]);
+    }
+    let row = |port: u16| {
+        let rows = pooler.rows("SHOW HOSTS");
+        let own = format!("127.0.0.1:{port}");
+        let row = rows.into_iter().find(|row| row.text("host") == own);
+        row.expect("it is one of them")
+    };
+    assert_eq!(
+        (row(one).text("state"), row(one).number("in_rotation")),
+        ("paused", 0)
+    );
+    pooler.ask(&format!("RESUME {}", name(one)));
+    assert_eq!(row(one).text("state"), "up");
+    // Of the primary, a transaction is waited for, and what comes next waits.
+    wire.sql("BEGIN");
+    wire.sql("INSERT INTO t VALUES (1)");
+    let mut console = Wire::connect(&pooler.console());
+    console.write(|out| encode::query(format!("PAUSE {}", name(primary)).as_bytes(), out));
+    console.silent();
+    let mut second = Wire::connect(&target);
+    second.write(|out| encode::query(b"INSERT INTO t VALUES (2)", out));
+    second.silent();
+    wire.sql("COMMIT");
+    console.until_ready();
+    second.silent();
+    let error = console.sql_error(&format!("PAUSE {}", name(primary)));
+    assert_eq!(error.message, "already suspended/paused");
+    pooler.ask(&format!("RESUME {}", name(primary)));
+    assert_eq!(second.until_ready()[0].text(), "INSERT 0 1");
 }

@@ -19,7 +19,7 @@ pub struct HostRow {
     pub lag_bytes: Option<u64>,
     /// How old what it shows is at most.
     pub lag: Option<Duration>,
-    /// `up`, `down`, `doubt` or `stale`.
+    /// `up`, `down`, `doubt`, `stale`, `paused` or `unknown`.
     pub state: String,
     /// What asking it came to, if that went wrong.
     pub reason: Option<String>,

@@ -59,7 +59,9 @@ fn host(cluster: &Cluster, host: HostIndex, wanted: Freshness, now: Instant) -> 
 }
 
 fn state(view: &HostView) -> &'static str {
-    if view.is_down {
+    if view.is_paused {
+        "paused"
+    } else if view.is_down {
         "down"
     } else if view.is_in_doubt {
         "doubt"

@@ -11,7 +11,7 @@ use super::Worker;
 use crate::client::{ClientShared, ClientState, Grant};
 use crate::cluster::Cluster;
 use crate::lease::Leased;
-use crate::mail::Mail;
+use crate::mail::{Kill, Mail};
 use crate::place::Place;
 use crate::reading;
 use crate::server::{Parcel, ServerConn};
@@ -157,6 +157,10 @@ impl Worker {
         for client in self.clients() {
             let is_its = |own: &Arc<Cluster>| Arc::ptr_eq(own, cluster);
             let is_its = client.cluster.borrow().as_ref().is_some_and(is_its);
+            if is_its && is_fenced(&client, cluster) {
+                client.kill(Kill::Fenced);
+                continue;
+            }
             let waits = client.state.get() == ClientState::Waiting;
             if !is_its || !waits || client.grant.borrow().is_some() {
                 continue;
@@ -194,4 +198,12 @@ impl Worker {
             self.give_back(*leased, now);
         }
     }
+}
+
+/// Whether a client holds a connection of a host to which nothing may be written any more.
+fn is_fenced(client: &ClientShared, cluster: &Cluster) -> bool {
+    let link = client.link.borrow();
+    let host = link.as_ref().map(|server| server.facts.host.to_string());
+    let host = host.and_then(|name| cluster.host(&name));
+    host.is_some_and(|host| cluster.topology(|topology| topology.is_fenced(host)))
 }

@@ -56,6 +56,7 @@ pub(super) struct Host {
     /// When it was asked last.
     asked: Option<Instant>,
     was_asked: bool,
+    paused: bool,
 }
 
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -75,7 +76,17 @@ impl Host {
             due: now,
             asked: None,
             was_asked: false,
+            paused: false,
         }
+    }
+
+    /// Says whether that is a change.
+    pub(super) fn pause(&mut self, paused: bool) -> bool {
+        std::mem::replace(&mut self.paused, paused) != paused
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {

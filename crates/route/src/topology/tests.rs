@@ -392,3 +392,29 @@ fn a_new_primary_may_have_less_than_the_old_one_had() {
         .expect("a host");
     assert_eq!(view.lag.map(|lag| lag.bytes), Some(10));
 }
+
+#[test]
+fn a_paused_host_is_left_alone() {
+    let mut scene = settled(3);
+    let now = scene.now;
+    assert!(scene.topology.pause(HostIndex(1), true, now).0);
+    assert!(
+        !scene.topology.pause(HostIndex(1), true, now).0,
+        "it was already"
+    );
+    assert_eq!(scene.readers(Freshness::default()), [0, 2]);
+    scene.topology.pause(HostIndex(0), true, now);
+    assert_eq!(scene.primary(), Err(NoPrimary::Paused(HostIndex(0))));
+    assert_eq!(scene.topology.last_resort(), Some(HostIndex(2)));
+    assert_eq!(scene.role(0), Role::Primary, "it is what it is");
+    // Another one becomes the primary meanwhile.
+    scene.answers(&[
+        (0, primary(1, 110)),
+        (1, standby(1, 110)),
+        (2, primary(2, 111)),
+    ]);
+    assert_eq!(scene.primary(), Ok(2));
+    assert!(scene.topology.is_fenced(HostIndex(0)));
+    scene.topology.pause(HostIndex(0), false, scene.now);
+    assert_eq!(scene.primary(), Ok(2));
+}

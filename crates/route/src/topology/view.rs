@@ -50,6 +50,8 @@ pub struct HostView {
     pub lsn: Option<Lsn>,
     /// Of a standby, against the primary's last sample.
     pub lag: Option<Lag>,
+    /// An operator wants nothing to go there.
+    pub is_paused: bool,
     /// It does not answer.
     pub is_down: bool,
     /// Something speaks against its role, and it has not been asked since.

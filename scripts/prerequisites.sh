@@ -41,6 +41,9 @@ if [ "${1:-}" != --demo ]; then
     python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
     has node || want nodejs
     has npm || want npm
+    # Look after the cluster of some tests.
+    has patroni || want 'patroni python3-etcd'
+    has etcd || want etcd-server
     # Stands beside pgweir in tests and benches.
     [ -x /usr/sbin/pgbouncer ] || want pgbouncer
 fi

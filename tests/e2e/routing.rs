@@ -2,6 +2,7 @@
 
 mod consistency;
 mod failover;
+mod patroni;
 mod places;
 
 use std::sync::OnceLock;

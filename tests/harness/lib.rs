@@ -6,6 +6,7 @@
 //! | a PostgreSQL server, and a standby of it | [`Cluster`] |
 //! | a server that falls silent at any byte | [`Gate`] |
 //! | a pgweir in front of it | [`Pooler`] |
+//! | three servers that Patroni looks after | [`Patroni`] |
 //! | an LDAP directory with people in it | [`Directory`] |
 //! | where a client connects to, and `psql` and `pgbench` there | [`Target`] |
 //! | one behaviour on every major version and in every mode | [`cases!`], [`Scene`] |
@@ -26,6 +27,7 @@ mod frame;
 mod gate;
 mod major;
 mod name_server;
+mod patroni;
 mod pooler;
 mod port;
 mod process;
@@ -44,6 +46,7 @@ pub use frame::{Frame, ServerError};
 pub use gate::Gate;
 pub use major::Major;
 pub use name_server::NameServer;
+pub use patroni::{Member, Patroni};
 pub use pooler::{Pooler, Row};
 pub use port::free_port;
 pub use process::{Process, Starting, unprivileged};

@@ -39,6 +39,13 @@ pub enum Command {
     Suspend,
     /// Undo PAUSE, KILL and SUSPEND.
     Resume(Option<String>),
+    /// Make another host of a cluster its primary.
+    Switchover {
+        /// A database that lies on the cluster.
+        database: String,
+        /// The host, as SHOW HOSTS has it; `None`: whichever is best.
+        to: Option<String>,
+    },
     /// Refuse new clients of a database.
     Disable(String),
     /// Accept them again.
@@ -92,6 +99,15 @@ pub fn parse(text: &[u8], role: Role) -> Result<Command, Error> {
             plain(&word, &argument, role).unwrap_or_else(|| Err(invalid(text)))
         }
         Sentence::Set { key, value } => set(key, value, role),
+        Sentence::Switchover { .. } if role != Role::Admin => Err(Error::AdminNeeded),
+        Sentence::Switchover { database, to } => {
+            let is_long = |name: &Vec<u8>| name.len() > ARGUMENT_LEN_MAX;
+            if is_long(&database) || to.as_ref().is_some_and(|to| to.len() > VALUE_LEN_MAX) {
+                return Err(Error::BadArguments);
+            }
+            let to = to.as_deref().map(lossy);
+            one("switchover", &database).map(|database| Command::Switchover { database, to })
+        }
         Sentence::ExplainRoute { text } => Ok(Command::ExplainRoute(lossy(&text))),
     }
 }
@@ -199,6 +215,7 @@ impl Command {
             Self::Pause(_) => "PAUSE",
             Self::Suspend => "SUSPEND",
             Self::Resume(_) => "RESUME",
+            Self::Switchover { .. } => "SWITCHOVER",
             Self::Disable(_) => "DISABLE",
             Self::Enable(_) => "ENABLE",
             Self::Reconnect(_) => "RECONNECT",
@@ -224,6 +241,10 @@ impl fmt::Display for Command {
             | Self::Reconnect(Some(name))
             | Self::Kill(Some(name))
             | Self::WaitClose(Some(name)) => write!(f, "{} '{name}'", self.tag()),
+            Self::Switchover { database, to } => match to {
+                Some(to) => write!(f, "SWITCHOVER '{database}' TO '{to}'"),
+                None => write!(f, "SWITCHOVER '{database}'"),
+            },
             Self::KillClient(id) => write!(f, "{} {id}", self.tag()),
             Self::Shutdown(Shutdown::WaitForServers) => f.write_str("SHUTDOWN WAIT_FOR_SERVERS"),
             Self::Shutdown(Shutdown::WaitForClients) => f.write_str("SHUTDOWN WAIT_FOR_CLIENTS"),

@@ -66,6 +66,9 @@ pub enum Error {
         /// The mistakes, as DETAIL.
         detail: Option<String>,
     },
+    /// SWITCHOVER came to nothing, SQLSTATE 55000; statements go where they went before.
+    #[error("switchover failed: {0}")]
+    Switchover(String),
     /// A message that cannot be read. The connection ends.
     #[error("bad packet")]
     BadPacket,
@@ -103,6 +106,7 @@ impl Error {
             Self::PortalExists(_) => "42P03",
             Self::TooManyNames(_) => "53400",
             Self::Canceled => "57014",
+            Self::Switchover(_) => "55000",
             _ => "08P01",
         }
     }

@@ -13,13 +13,31 @@ pub(crate) enum Sentence {
     Set { key: Vec<u8>, value: Vec<u8> },
     /// `explain route TEXT`: the text is SQL, of any length.
     ExplainRoute { text: Vec<u8> },
+    /// `switchover DATABASE [to HOST]`: ours, too.
+    Switchover {
+        database: Vec<u8>,
+        to: Option<Vec<u8>>,
+    },
 }
 
 /// The sentence that `text` is, if it is one.
 pub(crate) fn sentence(text: &[u8]) -> Option<Sentence> {
-    plain(text)
+    switchover(text)
+        .or_else(|| plain(text))
         .or_else(|| set(text))
         .or_else(|| explain_route(text))
+}
+
+fn switchover(text: &[u8]) -> Option<Sentence> {
+    let rest = space_needed(keyword(b"switchover", space(text))?)?;
+    let (database, rest) = word(rest)?;
+    if at_end(rest) {
+        return Some(Sentence::Switchover { database, to: None });
+    }
+    let rest = space_needed(keyword(b"to", space_needed(rest)?)?)?;
+    let (to, rest) = word(rest)?;
+    let to = Some(to);
+    at_end(rest).then_some(Sentence::Switchover { database, to })
 }
 
 fn explain_route(text: &[u8]) -> Option<Sentence> {

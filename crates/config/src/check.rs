@@ -254,6 +254,10 @@ fn check_database(name: &str, database: &Database, settings: &Settings, report: 
 fn check_cluster(database: &Database, settings: &Settings, report: Report<'_>) {
     let routing = database.routing();
     if routing == Routing::Off {
+        if !database.patroni.is_empty() {
+            let message = "needs routing: hosts that Patroni looks after are a cluster".to_owned();
+            report(&["patroni"], message);
+        }
         return;
     }
     if settings.monitor_user(database).is_none() {

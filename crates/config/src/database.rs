@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::host::Host;
 use crate::secret::Secret;
 use crate::table::table;
+use crate::value::endpoint::Endpoint;
 use crate::value::name::Name;
 use crate::value::size::Size;
 use crate::value::tls::SslMode;
@@ -33,6 +34,9 @@ table! {
         /// put `_readonly` behind the name of the database. `automatic`: each statement goes where it may run.
         /// `shadow`: everything goes to the primary, and SHOW ROUTES counts what `automatic` would do.
         routing: Option<Routing> as "\"automatic\"" => Reconnect;
+        /// REST addresses of the Patroni members that look after the hosts; any of them will do. What Patroni says is
+        /// believed about who does not lead, and SWITCHOVER asks it for another leader.
+        patroni: Vec<Endpoint> as "[\"http://10.0.0.1:8008\", \"http://10.0.0.2:8008\"]" => AtOnce;
         /// How new what is read from standbys must be: as new as what the client itself has written and read
         /// (`session`, as if nothing is said), or one of its `application_name` has written (`application`); not older than `max_lag`
         /// and `max_lag_bytes` (`bounded`, which holds for the others too); or anything (`eventual`).

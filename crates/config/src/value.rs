@@ -2,6 +2,7 @@
 
 pub(crate) mod basic;
 pub(crate) mod ciphers;
+pub(crate) mod endpoint;
 pub(crate) mod name;
 pub(crate) mod pgbouncer;
 pub(crate) mod size;

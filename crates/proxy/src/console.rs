@@ -1,6 +1,7 @@
 //! A console connection: questions are answered from a snapshot, commands are performed here.
 
 mod hosts;
+mod switchover;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -168,6 +169,9 @@ impl Console {
             }
             Command::Resume(Some(name)) if let Some(places) = self.host(&name) => {
                 self.resume_host(&name, &places)
+            }
+            Command::Switchover { database, to } => {
+                self.switch_over(&database, to.as_deref()).await
             }
             Command::Pause(database) => {
                 self.pause(database.as_deref())?;

@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use crate::autodb::Autodb;
 use crate::mail::Mail;
 use crate::worker::Worker;
-use crate::{cancel, catalog, connect, listen, monitor, serve, timeouts, view};
+use crate::{cancel, catalog, connect, listen, monitor, patroni, serve, timeouts, view};
 
 /// Serves a worker's mailbox until it is told to stop.
 pub async fn run(worker: &Rc<Worker>, mut mailbox: mpsc::UnboundedReceiver<Mail>) {
@@ -86,6 +86,7 @@ fn open(worker: &Rc<Worker>, mail: Mail) {
         Mail::Unsent { drop: end, reply } => drop(reply.send(worker.unsent(end))),
         Mail::Watch(cluster) => {
             catalog::start(worker, Arc::clone(&cluster));
+            patroni::start(worker, Arc::clone(&cluster));
             monitor::start(worker, cluster);
         }
         Mail::Rerouted(cluster) => worker.rerouted(&cluster, Instant::now()),

@@ -39,6 +39,7 @@ pub mod mail;
 pub mod monitor;
 pub mod pam;
 pub mod passthrough;
+pub mod patroni;
 pub mod peers;
 pub mod pidfile;
 pub mod place;

@@ -15,6 +15,7 @@ const COMMANDS: &str = "
 \tRELOAD
 \tPAUSE [<db>]
 \tRESUME [<db>]
+\tSWITCHOVER <db> [TO <host>]
 \tDISABLE <db>
 \tENABLE <db>
 \tRECONNECT [<db>]

@@ -168,6 +168,7 @@ fn change<T: Table>(section: &mut T, key: &crate::table::Key<T>) {
         "X25519",
         "tlsv1.3",
         "db:7",
+        "http://db:7",
         "1MB",
     ];
     for word in words.into_iter().chain(versions) {

@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::roles;
 
 /// A host, in each cluster that it belongs to.
-type Places = Vec<(Arc<Cluster>, HostIndex)>;
+pub(super) type Places = Vec<(Arc<Cluster>, HostIndex)>;
 
 impl Console {
     /// The host of this name, as SHOW HOSTS has it; `None` if there is none.
@@ -64,7 +64,7 @@ impl Console {
     }
 
     /// Says whether that is a change.
-    fn set_paused(&self, places: &Places, paused: bool) -> bool {
+    pub(super) fn set_paused(&self, places: &Places, paused: bool) -> bool {
         let mut is_change = false;
         for (cluster, host) in places {
             let now = Instant::now();

@@ -1,0 +1,315 @@
+//! A cluster that Patroni looks after.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pgweir_tests::{Config, Patroni, Pooler, Target, Wire, eventually};
+use pgweir_wire::encode;
+
+/// In front of the three.
+fn pooler(patroni: &Patroni) -> (Pooler, Target) {
+    let hosts: Vec<String> = patroni
+        .members()
+        .iter()
+        .map(|member| format!("127.0.0.1:{}", member.port()))
+        .collect();
+    let apis: Vec<String> = patroni
+        .members()
+        .iter()
+        .map(|member| format!("http://127.0.0.1:{}", member.api()))
+        .collect();
+    let three = |texts: &[String]| -> [String; 3] { texts.to_vec().try_into().expect("three") };
+    let (hosts, apis) = (three(&hosts), three(&apis));
+    let config = Config::new()
+        .user("app")
+        .user("monitor")
+        .set("monitor_user", "monitor")
+        .set("log_level", "debug")
+        .database_set("work", "hosts", hosts.each_ref().map(String::as_str))
+        .database_set("work", "patroni", apis.each_ref().map(String::as_str))
+        .database_set("work", "routing", "automatic");
+    let pooler = Pooler::start(&config);
+    let target = pooler.target("work");
+    eventually("all are known", || {
+        let rows = pooler.rows("SHOW HOSTS");
+        let used = rows.iter().all(|row| row.number("in_rotation") == 1);
+        (used && rows.len() == 3).then_some(())
+    });
+    (pooler, target)
+}
+
+/// Writers and readers, each on one connection that must stay.
+struct Load<'a> {
+    target: &'a Target,
+    stop: AtomicBool,
+    written: AtomicU32,
+}
+
+impl Load<'_> {
+    /// Counts up a row of its own, in transactions of two statements; each must be there.
+    fn write(&self, number: u32) {
+        let mut wire = Wire::connect(self.target);
+        wire.patience(Duration::from_secs(60));
+        for value in 1.. {
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            wire.sql("BEGIN");
+            wire.sql(&format!("UPDATE t SET v = {value} WHERE id = {number}"));
+            wire.sql("COMMIT");
+            let seen = wire.sql(&format!("SELECT v FROM t WHERE id = {number}"));
+            assert_eq!(seen, [value.to_string()]);
+            self.written.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn goes_on(&self) {
+        let before = self.written.load(Ordering::Relaxed);
+        eventually("writes go on", || {
+            (self.written.load(Ordering::Relaxed) > before + 50).then_some(())
+        });
+    }
+}
+
+fn prepare(target: &Target) {
+    Wire::connect(target).sql(
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT g, 0 FROM generate_series(1, 100) g",
+    );
+}
+
+#[test]
+fn a_switchover_fails_nothing() {
+    let patroni = Patroni::start();
+    let (pooler, target) = pooler(&patroni);
+    prepare(&target);
+    let load = Load {
+        target: &target,
+        stop: AtomicBool::new(false),
+        written: AtomicU32::new(0),
+    };
+    thread::scope(|scope| {
+        for number in 1..=8 {
+            let load = &load;
+            scope.spawn(move || load.write(number));
+        }
+        load.goes_on();
+        for _ in 0..2 {
+            let old = patroni.leader_place();
+            let mut console = Wire::connect(&pooler.console());
+            console.patience(Duration::from_secs(90));
+            console.sql("SWITCHOVER work");
+            load.goes_on();
+            assert_ne!(patroni.leader_place(), old);
+            patroni.settled();
+        }
+        // To one that is named.
+        let old = patroni.leader_place();
+        let next = &patroni.members()[(old + 1) % 3];
+        let to = format!("SWITCHOVER work TO \"127.0.0.1:{}\"", next.port());
+        let mut console = Wire::connect(&pooler.console());
+        console.patience(Duration::from_secs(90));
+        let frames = console.query(&to);
+        // Only one in step may be asked for; it depends on Patroni which one that is.
+        if frames[0].tag == b'E' {
+            let error = frames[0].error();
+            assert!(
+                error.message.starts_with("switchover failed: "),
+                "{error:?}"
+            );
+        }
+        load.goes_on();
+        load.stop.store(true, Ordering::Relaxed);
+    });
+    let mut console = Wire::connect(&pooler.console());
+    let error = console.sql_error("SWITCHOVER work TO \"127.0.0.1:1\"");
+    assert!(error.message.contains("no host"), "{error:?}");
+    let error = console.sql_error("SWITCHOVER nothing");
+    assert_eq!(error.message, "no such database: nothing");
+}
+
+#[test]
+fn a_primary_that_is_killed_is_followed_by_another() {
+    let mut patroni = Patroni::start();
+    let (_pooler, target) = pooler(&patroni);
+    prepare(&target);
+    let mut idle = Wire::connect(&target);
+    idle.patience(Duration::from_secs(60));
+    let acknowledged = AtomicU32::new(0);
+    let stop = AtomicBool::new(false);
+    let old = patroni.leader_place();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // What was answered must not be lost, whatever becomes of the connection.
+            let mut wire = Wire::connect(&target);
+            wire.patience(Duration::from_secs(60));
+            for value in 1.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let mut out = Vec::new();
+                encode::query(
+                    format!("UPDATE t SET v = {value} WHERE id = 7").as_bytes(),
+                    &mut out,
+                );
+                let done = wire.try_send(&out).is_ok()
+                    && wire.answer().is_ok_and(|frames| frames[0].tag == b'C');
+                if done {
+                    acknowledged.store(value, Ordering::SeqCst);
+                } else {
+                    wire = eventually("it comes in again", || Wire::try_connect(&target, &[]).ok());
+                    wire.patience(Duration::from_secs(60));
+                }
+            }
+        });
+        thread::sleep(Duration::from_millis(500));
+        patroni.members_mut()[old].kill();
+        // It was idle, and notices nothing but that it takes its time.
+        idle.write(|out| encode::query(b"UPDATE t SET v = 1 WHERE id = 8", out));
+        let began = Instant::now();
+        let frames = idle.until_ready();
+        assert_eq!(frames[0].text(), "UPDATE 1", "after {:?}", began.elapsed());
+        thread::sleep(Duration::from_millis(500));
+        stop.store(true, Ordering::Relaxed);
+    });
+    let new = patroni.leader_place();
+    assert_ne!(new, old);
+    let there = idle.sql("SELECT v FROM t WHERE id = 7")[0]
+        .parse::<u32>()
+        .expect("a number");
+    assert!(there >= acknowledged.load(Ordering::SeqCst), "{there}");
+    // The old one comes back as one that follows.
+    patroni.members_mut()[old].start();
+    patroni.settled();
+    idle.sql("UPDATE t SET v = 2 WHERE id = 8");
+}
+
+/// How often the figures of `docs/failover.md` are taken.
+fn rounds() -> usize {
+    let asked = std::env::var("PGWEIR_ROUNDS").ok();
+    asked.map_or(20, |rounds| rounds.parse().expect("a number"))
+}
+
+fn print(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let [least, middle, most] = [0, times.len() / 2, times.len() - 1].map(|place| times[place]);
+    println!(
+        "{what}: {} times, least {least:.0?}, median {middle:.0?}, most {most:.0?}",
+        times.len()
+    );
+}
+
+#[test]
+#[ignore = "takes figures: cargo test -p pgweir-tests --test e2e -- --ignored --nocapture figures_of_switchovers"]
+fn figures_of_switchovers() {
+    let patroni = Patroni::start();
+    let (pooler, target) = pooler(&patroni);
+    prepare(&target);
+    let load = Load {
+        target: &target,
+        stop: AtomicBool::new(false),
+        written: AtomicU32::new(0),
+    };
+    let (mut whole, mut stood) = (Vec::new(), Vec::new());
+    thread::scope(|scope| {
+        for number in 1..=8 {
+            let load = &load;
+            scope.spawn(move || load.write(number));
+        }
+        for _ in 0..rounds() {
+            load.goes_on();
+            let over = AtomicBool::new(false);
+            let longest = thread::scope(|scope| {
+                let watch = scope.spawn(|| longest_pause(&load.written, &over));
+                let began = Instant::now();
+                let mut console = Wire::connect(&pooler.console());
+                console.patience(Duration::from_secs(90));
+                console.sql("SWITCHOVER work");
+                whole.push(began.elapsed());
+                load.goes_on();
+                over.store(true, Ordering::Relaxed);
+                watch.join().expect("it does not panic")
+            });
+            stood.push(longest);
+            patroni.settled();
+        }
+        load.stop.store(true, Ordering::Relaxed);
+    });
+    println!(
+        "transactions: {}, failed: 0",
+        load.written.load(Ordering::Relaxed)
+    );
+    print("SWITCHOVER took", whole);
+    print("longest pause between two transactions", stood);
+}
+
+/// For how long a counter stood still.
+fn longest_pause(counter: &AtomicU32, over: &AtomicBool) -> Duration {
+    let (mut last, mut since) = (counter.load(Ordering::Relaxed), Instant::now());
+    let mut longest = Duration::ZERO;
+    while !over.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_millis(1));
+        let now = counter.load(Ordering::Relaxed);
+        if now != last {
+            longest = longest.max(since.elapsed());
+            (last, since) = (now, Instant::now());
+        }
+    }
+    longest
+}
+
+#[test]
+#[ignore = "takes figures: cargo test -p pgweir-tests --test e2e -- --ignored --nocapture figures_of_kills"]
+fn figures_of_kills() {
+    let mut patroni = Patroni::start();
+    let (_pooler, target) = pooler(&patroni);
+    prepare(&target);
+    let mut idle = Wire::connect(&target);
+    idle.patience(Duration::from_secs(90));
+    let (mut promotions, mut writes) = (Vec::new(), Vec::new());
+    for round in 0..rounds() {
+        idle.sql(&format!("UPDATE t SET v = {round} WHERE id = 8"));
+        let old = patroni.leader_place();
+        let standbys: Vec<u16> = (0..3)
+            .filter(|place| *place != old)
+            .map(|place| patroni.members()[place].port())
+            .collect();
+        patroni.members_mut()[old].kill();
+        let killed = Instant::now();
+        let promoted = thread::scope(|scope| {
+            let watching = scope.spawn(|| promotion(&standbys));
+            let frames = idle.query(&format!("UPDATE t SET v = -{round} WHERE id = 8"));
+            let written = Instant::now();
+            assert_eq!(frames[0].text(), "UPDATE 1");
+            let promoted = watching.join().expect("it does not panic");
+            writes.push(written.saturating_duration_since(promoted));
+            promoted
+        });
+        promotions.push(promoted - killed);
+        let seen = idle.sql("SELECT v FROM t WHERE id = 8");
+        assert_eq!(seen, [format!("-{round}").replace("-0", "0")]);
+        patroni.members_mut()[old].start();
+        patroni.settled();
+    }
+    print("from the kill to the promotion", promotions);
+    print(
+        "from the promotion to the first write through pgweir",
+        writes,
+    );
+}
+
+/// When one of the standbys was the primary, to some milliseconds.
+fn promotion(ports: &[u16]) -> Instant {
+    let mut wires: Vec<Wire> = ports
+        .iter()
+        .map(|port| Wire::connect(&Target::new(*port, "work", "app")))
+        .collect();
+    loop {
+        for wire in &mut wires {
+            if wire.sql("SELECT pg_is_in_recovery()") == ["f"] {
+                return Instant::now();
+            }
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}

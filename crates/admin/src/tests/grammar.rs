@@ -48,6 +48,46 @@ fn d2_shows_are_commands() {
 }
 
 #[test]
+fn d2_routes_are_explained_and_primaries_switched() {
+    let explain = |text: &str| Command::ExplainRoute(text.into());
+    check("EXPLAIN ROUTE SELECT 1", explain("SELECT 1"));
+    check(
+        " explain  route\n/* x */ select 'it''s'; ",
+        explain("/* x */ select 'it''s'; "),
+    );
+    let switch = |to: Option<&str>| Command::Switchover {
+        database: "shop".into(),
+        to: to.map(Into::into),
+    };
+    check("SWITCHOVER shop", switch(None));
+    check("switchover \"shop\" ;", switch(None));
+    check(
+        "Switchover shop To \"pg-2:5432\";",
+        switch(Some("pg-2:5432")),
+    );
+    for text in [
+        "explain",
+        "explain route",
+        "explain select 1",
+        "switchover shop to",
+        "switchover shop pg2",
+        "switchover shop to a b",
+    ] {
+        invalid(text);
+    }
+    let console = Error::ConsoleDatabase {
+        verb: "switchover",
+        database: "pgweir".into(),
+    };
+    refused(Role::Admin, "switchover pgweir", console);
+    refused(Role::Stats, "switchover shop", Error::AdminNeeded);
+    assert_eq!(
+        parse(b"explain route select 1", Role::Stats),
+        Ok(explain("select 1"))
+    );
+}
+
+#[test]
 fn d2_actions_are_commands() {
     check("pause", Command::Pause(None));
     check("pause \"\"", Command::Pause(None));

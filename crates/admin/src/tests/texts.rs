@@ -185,6 +185,8 @@ fn d2_the_log_has_commands_in_words() {
         ("pause", "PAUSE"),
         ("pause \"My db\"", "PAUSE 'My db'"),
         ("kill_client 7", "KILL_CLIENT 7"),
+        ("switchover a to \"b:1\"", "SWITCHOVER 'a' TO 'b:1'"),
+        ("switchover a", "SWITCHOVER 'a'"),
         ("shutdown wait_for_clients", "SHUTDOWN WAIT_FOR_CLIENTS"),
         ("set a = 'b c'", "SET a=b c"),
         (
@@ -213,6 +215,7 @@ fn d2_help_tells_the_truth() {
         let line = line
             .replace("[<db>]", "db")
             .replace("<db>", "db")
+            .replace("[TO <host>]", "TO host")
             .replace("<client_id>", "1");
         let (word, arguments) = line.split_once(' ').unwrap_or((&line, ""));
         for argument in arguments.split('|') {

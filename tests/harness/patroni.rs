@@ -77,10 +77,7 @@ impl Patroni {
         ] {
             leader.admin(sql);
         }
-        eventually_long("one that follows is in step", || {
-            let cluster = patroni.members[0].ask("GET", "/cluster", "");
-            cluster.contains("sync_standby").then_some(())
-        });
+        patroni.settled();
         patroni
     }
 
@@ -142,6 +139,10 @@ impl Patroni {
         eventually_long("a leader and two that follow", || {
             self.roles()
                 .filter(|(leader, streaming)| leader.is_some() && *streaming == 2)
+        });
+        eventually_long("one of them is in step", || {
+            let cluster = self.members[0].ask("GET", "/cluster", "");
+            cluster.contains("sync_standby").then_some(())
         });
     }
 }

@@ -72,6 +72,17 @@ impl Load<'_> {
     }
 }
 
+/// Waits until pgweir knows that the primary is gone: what it is sent from then on is not in flight.
+fn is_missed(pooler: &Pooler) {
+    eventually("it is missed", || {
+        let rows = pooler.rows("SHOW HOSTS");
+        let primary = |row: &pgweir_tests::Row| {
+            row.text("role") == "primary" && row.number("in_rotation") == 1
+        };
+        (!rows.iter().any(primary)).then_some(())
+    });
+}
+
 fn prepare(target: &Target) {
     Wire::connect(target).sql(
         "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT g, 0 FROM generate_series(1, 100) g",
@@ -131,7 +142,7 @@ fn a_switchover_fails_nothing() {
 #[test]
 fn a_primary_that_is_killed_is_followed_by_another() {
     let mut patroni = Patroni::start();
-    let (_pooler, target) = pooler(&patroni);
+    let (pooler, target) = pooler(&patroni);
     prepare(&target);
     let mut idle = Wire::connect(&target);
     idle.patience(Duration::from_secs(60));
@@ -164,6 +175,7 @@ fn a_primary_that_is_killed_is_followed_by_another() {
         });
         thread::sleep(Duration::from_millis(500));
         patroni.members_mut()[old].kill();
+        is_missed(&pooler);
         // It was idle, and notices nothing but that it takes its time.
         idle.write(|out| encode::query(b"UPDATE t SET v = 1 WHERE id = 8", out));
         let began = Instant::now();
@@ -262,7 +274,7 @@ fn longest_pause(counter: &AtomicU32, over: &AtomicBool) -> Duration {
 #[ignore = "takes figures: cargo test -p pgweir-tests --test e2e -- --ignored --nocapture figures_of_kills"]
 fn figures_of_kills() {
     let mut patroni = Patroni::start();
-    let (_pooler, target) = pooler(&patroni);
+    let (pooler, target) = pooler(&patroni);
     prepare(&target);
     let mut idle = Wire::connect(&target);
     idle.patience(Duration::from_secs(90));
@@ -276,6 +288,7 @@ fn figures_of_kills() {
             .collect();
         patroni.members_mut()[old].kill();
         let killed = Instant::now();
+        is_missed(&pooler);
         let promoted = thread::scope(|scope| {
             let watching = scope.spawn(|| promotion(&standbys));
             let frames = idle.query(&format!("UPDATE t SET v = -{round} WHERE id = 8"));

@@ -2,8 +2,12 @@
 //!
 //! Databases with the same hosts have one cluster in common. Each is watched by tasks of `monitor`.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -34,6 +38,8 @@ pub struct Cluster {
     /// Has the tasks that watch it look whether somebody is to be asked, or whether it is retired.
     pub nudge: Notify,
     topology: Mutex<Topology>,
+    /// Somebody may wait for an answer.
+    answered: Notify,
     loads: Vec<Load>,
     /// What asking each of them came to last, if it went wrong.
     failures: Mutex<Vec<Option<Arc<str>>>>,
@@ -59,6 +65,8 @@ struct Load {
     outstanding: AtomicU32,
     /// How long a lease takes, in microseconds.
     latency: AtomicU64,
+    /// A copy of [`Topology::incarnation`], for those who only want to know whether it is still the same.
+    incarnation: AtomicU32,
 }
 
 impl Cluster {
@@ -69,6 +77,7 @@ impl Cluster {
             database: database.into(),
             version: watch::Sender::new(0),
             nudge: Notify::new(),
+            answered: Notify::new(),
             topology: Mutex::new(Topology::new(hosts.len(), pace, Instant::now())),
             loads: hosts.iter().map(|_| Load::default()).collect(),
             failures: Mutex::new(vec![None; hosts.len()]),
@@ -150,8 +159,12 @@ impl Cluster {
     #[must_use]
     pub fn probed(&self, host: HostIndex, probe: Probe, asked: Instant) -> Vec<Event> {
         self.failures.lock()[host.0] = None;
-        let mut topology = self.topology.lock();
-        topology.probed(host, probe, asked, Instant::now())
+        let events = {
+            let mut topology = self.topology.lock();
+            topology.probed(host, probe, asked, Instant::now())
+        };
+        self.answered.notify_waiters();
+        events
     }
 
     /// Something has gone wrong with a host since then.
@@ -168,11 +181,40 @@ impl Cluster {
         }
         let events = {
             let mut topology = self.topology.lock();
-            topology.troubled(host, trouble, since, Instant::now())
+            let events = topology.troubled(host, trouble, since, Instant::now());
+            let incarnation = topology.incarnation(host);
+            self.loads[host.0].incarnation.store(incarnation, Release);
+            events
         };
         // It may be due earlier than it was.
         self.nudge.notify_one();
         events
+    }
+
+    /// A number that changes whenever a host may have begun anew.
+    pub fn incarnation(&self, host: HostIndex) -> u32 {
+        self.loads[host.0].incarnation.load(Acquire)
+    }
+
+    /// Waits until a standby has shown, on the connection on which it is watched, that it has not begun anew before
+    /// a connection to it was opened. Who knows it from before would take it for what it was.
+    pub async fn is_confirmed(&self, host: HostIndex, opened: Instant) {
+        while !self.is_retired() {
+            let mut answered = pin!(self.answered.notified());
+            answered.as_mut().enable();
+            let is_so = self.topology(|topology| {
+                if topology.primary() == Ok(host) || topology.has_answered_since(host, opened) {
+                    return true;
+                }
+                topology.hurry(host, Instant::now());
+                false
+            });
+            if is_so {
+                return;
+            }
+            self.nudge.notify_one();
+            answered.await;
+        }
     }
 
     /// For SHOW HOSTS: what is known of a host, and what asking it came to if that went wrong.
@@ -220,6 +262,7 @@ impl Cluster {
     fn retire(&self) {
         self.retired.store(true, Relaxed);
         self.nudge.notify_one();
+        self.answered.notify_waiters();
     }
 }
 

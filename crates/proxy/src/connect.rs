@@ -341,6 +341,9 @@ async fn log_in(
 ) -> Result<ServerConn, Error> {
     let place = (permit.conn(), permit.pool());
     let mut conn = log_in_as(worker, place, target, host, &[]).await?;
+    if target.is_cluster {
+        crate::roles::confirmed(worker, &target.database, host).await;
+    }
     if let Some(query) = &target.connect_query {
         ask(worker, &mut conn, query.as_bytes()).await?;
         if let Some(error) = conn.session.own_error() {

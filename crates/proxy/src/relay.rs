@@ -273,6 +273,9 @@ impl Relay {
             Poll::Ready(Ok(len)) => len,
             Poll::Ready(Err(error)) => return Err(End::ServerLost(Some(error))),
         };
+        if let Some(route) = &mut self.route {
+            route.heard();
+        }
         let input = &scratch.buffer[..len];
         scratch.to_client.clear();
         let consumed = conn

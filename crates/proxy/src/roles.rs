@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pgweir_config::Config;
+use pgweir_config::{Config, Host};
 use pgweir_pool::{PoolKey, WorkerId};
 use pgweir_route::HostIndex;
 use pgweir_route::topology::{Event, Trouble};
 
-use crate::cluster::{Cluster, say};
+use crate::cluster::{Cluster, policy, say};
 use crate::mail::Mail;
 use crate::shared::Shared;
+use crate::worker::Worker;
 
 /// All clusters of a configuration are watched, and no others.
 pub fn watch_all(shared: &Shared, config: &Config) {
@@ -35,6 +36,24 @@ pub fn connect_failed(
     if let Some(host) = cluster.host(&key.host) {
         let events = cluster.troubled(host, trouble, Some(cause), since);
         announce(shared, &cluster, &events);
+    }
+}
+
+/// Waits until a host, to which a connection has just been opened, has shown that it is what it is known to be.
+pub async fn confirmed(worker: &Worker, database: &Arc<str>, host: &Host) {
+    let opened = Instant::now();
+    let config = worker.shared.config.load_full();
+    let Some(entry) = config.database(database) else {
+        return;
+    };
+    // Nothing is known of a last resort, and nothing is asked of what one reads from it.
+    if policy(&entry).last_resort {
+        return;
+    }
+    if let Some(cluster) = worker.shared.cluster_of(&config, database)
+        && let Some(index) = cluster.host(&host.to_string())
+    {
+        cluster.is_confirmed(index, opened).await;
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Choice {
     pub host: HostIndex,
     /// Why.
     pub why: Why,
+    /// The host's [incarnation](Topology::incarnation): the choice stands as long as it does.
+    pub incarnation: u32,
 }
 
 /// Why a statement goes to the host it goes to.
@@ -78,22 +80,53 @@ pub struct Seen {
     /// It has used the primary then, or before.
     primary: Option<Instant>,
     /// It has read from this standby then, or before.
-    standby: Option<(HostIndex, Instant)>,
+    standby: Option<ReadFrom>,
     /// It may have seen everything up to here.
     floor: Lsn,
 }
 
+/// A standby that was read from. It does not go back, unless it begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ReadFrom {
+    host: HostIndex,
+    incarnation: u32,
+    last: Instant,
+}
+
 impl Seen {
-    /// The primary has answered.
+    /// The primary has answered, not later than `now`.
     pub fn primary(&mut self, now: Instant) {
-        self.primary = Some(now);
+        self.primary = self.primary.max(Some(now));
         // Whatever a standby has shown, the primary has had before.
-        self.standby = None;
+        self.standby = self.standby.filter(|read| read.last > now);
     }
 
-    /// A standby has answered.
-    pub fn standby(&mut self, host: HostIndex, now: Instant) {
-        self.standby = Some((host, now));
+    /// A standby has answered, not later than `now`, and was of this incarnation when it was chosen.
+    pub fn standby(&mut self, host: HostIndex, incarnation: u32, now: Instant) {
+        let read = ReadFrom {
+            host,
+            incarnation,
+            last: now,
+        };
+        self.add(read);
+    }
+
+    fn add(&mut self, read: ReadFrom) {
+        let Some(before) = self.standby else {
+            self.standby = Some(read);
+            return;
+        };
+        let is_same = (before.host, before.incarnation) == (read.host, read.incarnation);
+        let (first, last) = if before.last <= read.last {
+            (before, read)
+        } else {
+            (read, before)
+        };
+        self.standby = Some(last);
+        if !is_same {
+            // Two have been read from: what the first has shown, the primary had at that time.
+            self.primary = self.primary.max(Some(first.last));
+        }
     }
 
     /// Everything up to a position is to be counted as seen.
@@ -101,15 +134,18 @@ impl Seen {
         self.floor = self.floor.max(lsn);
     }
 
-    /// Counts as seen what another has seen of the primary.
+    /// Counts as seen what another has seen.
     pub fn join(&mut self, other: &Self) {
         self.floor = self.floor.max(other.floor);
         self.primary = self.primary.max(other.primary);
+        if let Some(read) = other.standby {
+            self.add(read);
+        }
     }
 
     /// A position that is not before anything that was seen of the primary, if it is known.
     pub fn position(&self, topology: &Topology) -> Option<Lsn> {
-        let moments = self.primary.max(self.standby.map(|(_, at)| at));
+        let moments = self.primary.max(self.standby.map(|read| read.last));
         match moments {
             None => Some(self.floor),
             Some(moment) => Some(topology.sampled_after(moment)?.max(self.floor)),
@@ -133,12 +169,17 @@ impl Seen {
         }
         let mut floor = self.floor;
         // A host does not go back: only another one could be older.
-        if let Some((last, moment)) = self.standby
-            && last != host
-        {
-            floor = floor.max(topology.sampled_after(moment)?);
+        if let Some(read) = self.standby.filter(|read| !read.is_still(host, topology)) {
+            floor = floor.max(topology.sampled_after(read.last)?);
         }
         Some(floor)
+    }
+}
+
+impl ReadFrom {
+    /// Whether it is this host, as it was.
+    fn is_still(&self, host: HostIndex, topology: &Topology) -> bool {
+        self.host == host && self.incarnation == topology.incarnation(host)
     }
 }
 
@@ -155,9 +196,13 @@ pub fn choose(
     now: Instant,
 ) -> Result<Choice, NoPrimary> {
     let primary = topology.primary();
+    let choice = |host: HostIndex, why: Why| Choice {
+        host,
+        why,
+        incarnation: topology.incarnation(host),
+    };
     if want == Want::Primary {
-        let why = Why::Asked;
-        return primary.map(|host| Choice { host, why });
+        return primary.map(|host| choice(host, Why::Asked));
     }
     seen.settle(topology);
     let hosts = || (0..topology.len()).map(HostIndex);
@@ -181,17 +226,16 @@ pub fn choose(
     let fresh: Candidates = hosts().filter(is_standby).filter(fits).collect();
     let share = primary.ok().filter(|_| policy.primary_shares);
     // Where it has read before, it has not to ask whether it is new enough.
-    if let Some((last, _)) = seen.standby.filter(|_| policy.as_seen)
-        && fresh.contains(&last)
+    if let Some(ReadFrom { host, .. }) = seen.standby.filter(|_| policy.as_seen)
+        && fresh.contains(&host)
     {
-        let why = Why::Standby;
-        return Ok(Choice { host: last, why });
+        return Ok(choice(host, Why::Standby));
     }
     let all: Candidates = fresh.iter().copied().chain(share).collect();
     if let Some(host) = chance.pick(policy.balance, &all) {
         let is_primary = share == Some(host);
         let why = if is_primary { Why::Share } else { Why::Standby };
-        return Ok(Choice { host, why });
+        return Ok(choice(host, why));
     }
     let answers = |host: HostIndex| topology.may_read(host, Freshness::default(), now);
     let why = if hosts().filter(is_standby).any(answers) {
@@ -201,11 +245,10 @@ pub fn choose(
     };
     let resort = || {
         let any = topology.last_resort().filter(|_| policy.last_resort);
-        let why = Why::LastResort;
-        any.map(|host| Choice { host, why })
+        any.map(|host| choice(host, Why::LastResort))
     };
     primary
-        .map(|host| Choice { host, why })
+        .map(|host| choice(host, why))
         .or_else(|none| resort().ok_or(none))
 }
 

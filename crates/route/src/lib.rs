@@ -25,6 +25,8 @@ mod hosts;
 pub mod intent;
 pub mod lex;
 mod names;
+#[cfg(test)]
+mod simulation;
 pub mod topology;
 
 pub use choice::{Balance, Chance, Choice, Policy, Seen, Want, Why, choose};

@@ -160,6 +160,26 @@ impl Topology {
         }
     }
 
+    /// A host is due at once.
+    pub fn hurry(&mut self, host: HostIndex, now: Instant) {
+        if let Some(host) = self.hosts.get_mut(host.0) {
+            host.hurry(now);
+        }
+    }
+
+    /// A number that changes whenever a host may have begun anew: a standby that has crashed begins with less
+    /// than it has shown before.
+    pub fn incarnation(&self, host: HostIndex) -> u32 {
+        self.hosts.get(host.0).map_or(0, Host::incarnation)
+    }
+
+    /// Whether a host has answered what was asked later than that. A connection to it that was opened before
+    /// is then one to what it is known to be.
+    pub fn has_answered_since(&self, host: HostIndex, since: Instant) -> bool {
+        let host = self.hosts.get(host.0);
+        host.is_some_and(|host| host.has_answered_since(since))
+    }
+
     /// The hosts to be asked now. Each is due again after its pace, whatever comes of this.
     pub fn due(&mut self, now: Instant) -> Vec<HostIndex> {
         // Whoever becomes the primary is waited for.

@@ -1,6 +1,6 @@
 //! What a client reads is never older than what it has written or read (R4).
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -22,15 +22,59 @@ fn pairs() -> usize {
     asked.map_or(5_000, |pairs| pairs.parse().expect("a number"))
 }
 
-/// Each client writes to a row of its own, and `reader` gives the connection that has to see it.
+/// Clients that only read, one read after the other, what all the others write.
+const WATCHERS: usize = 4;
+
+/// One less is at work, however it ends.
+struct Done<'a>(&'a AtomicUsize);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// It is over, however it ends.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Each client writes to a row of its own, and `reader` gives the connection that has to see it; without one,
+/// each counts for itself. Nobody goes back in time.
 fn writes_and_reads(target: &Target, reader: impl Fn(&Target) -> Option<Wire> + Sync) {
     Wire::connect(target).sql(
         "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT g, 0 FROM generate_series(1, 100) g",
     );
+    let (working, together) = (AtomicUsize::new(CLIENTS), AtomicI64::new(0));
     thread::scope(|scope| {
-        for client in 1..=CLIENTS {
-            let reader = &reader;
+        for watcher in 0..WATCHERS {
+            let (reader, working, together) = (&reader, &working, &together);
             scope.spawn(move || {
+                let own = AtomicI64::new(0);
+                let (mut wire, most) = match reader(target) {
+                    Some(wire) => (wire, together),
+                    None => (Wire::connect(target), &own),
+                };
+                // Who has written knows that the table is there.
+                wire.sql("UPDATE t SET v = 0 WHERE id = 100");
+                while working.load(Ordering::Relaxed) > 0 {
+                    let before = most.load(Ordering::SeqCst);
+                    let now: i64 = wire.sql("SELECT sum(v) FROM t")[0]
+                        .parse()
+                        .expect("a number");
+                    assert!(now >= before, "watcher {watcher}: {now} after {before}");
+                    most.fetch_max(now, Ordering::SeqCst);
+                }
+            });
+        }
+        for client in 1..=CLIENTS {
+            let (reader, working) = (&reader, &working);
+            scope.spawn(move || {
+                let _done = Done(working);
                 let mut writer = Wire::connect(target);
                 let mut reader = reader(target);
                 for value in 1..=pairs() / CLIENTS {
@@ -105,8 +149,8 @@ fn r4_while_standbys_die_and_come_back(major: Major) {
                 rounds.fetch_add(1, Ordering::Relaxed);
             }
         });
+        let _over = Over(&over);
         writes_and_reads(&target, |_| None);
-        over.store(true, Ordering::Relaxed);
     });
     assert!(rounds.load(Ordering::Relaxed) > 0);
     drop(pooler);

@@ -166,12 +166,16 @@ impl Relay {
             self.link = Link::Waiting;
             return Ok(());
         }
+        if self.route.as_ref().is_some_and(|route| route.is_outdated()) {
+            // Not the host any more that was chosen.
+            giveback::after_client(&self.worker, leased, false);
+            self.ask_again(cx);
+            return Ok(());
+        }
         if !is_alive(&mut leased.conn, cx) {
             // It died while it was idle: nothing has been asked of it, so the next one will do.
             self.worker.discard(*leased, "server conn crashed?", now);
-            self.link = Link::Waiting;
-            *self.client.grant.borrow_mut() = Some(Grant::Again);
-            cx.waker().wake_by_ref();
+            self.ask_again(cx);
             return Ok(());
         }
         leased.checked();
@@ -197,6 +201,13 @@ impl Relay {
         }
         self.link = Link::Leased(leased);
         Ok(())
+    }
+
+    /// The connection that was granted will not do.
+    fn ask_again(&mut self, cx: &Context<'_>) {
+        self.link = Link::Waiting;
+        *self.client.grant.borrow_mut() = Some(Grant::Again);
+        cx.waker().wake_by_ref();
     }
 
     /// The lease ends at a boundary.

@@ -9,7 +9,7 @@ use pgweir_config::{Config, Consistency, Routing};
 use pgweir_pool::PoolId;
 use pgweir_route::intent::{Intent, Reason};
 use pgweir_route::topology::NoPrimary;
-use pgweir_route::{HostIndex, Policy, Seen, Want, Why};
+use pgweir_route::{Choice, HostIndex, Policy, Seen, Want, Why};
 use pgweir_session::{Client, Setback, Target, Unit};
 
 use super::again::Asked;
@@ -35,8 +35,10 @@ pub struct Route {
     counts: Arc<Routes>,
     /// The host that was chosen last, until it has done its part.
     pub(super) used: Option<Used>,
+    /// When it has answered last.
+    heard: Option<Instant>,
     /// The standby that it would have been, if that was only asked for counting.
-    would: Option<HostIndex>,
+    would: Option<Choice>,
     /// What has been asked of it and may have to be asked of another.
     pub(super) asked: Asked,
 }
@@ -54,6 +56,8 @@ pub(super) struct Used {
     pub(super) host: InUse,
     /// Whether it is used as the primary.
     pub(super) is_primary: bool,
+    /// What it was when it was chosen.
+    incarnation: u32,
 }
 
 /// By what a unit is sent.
@@ -88,6 +92,7 @@ impl Route {
             group: None,
             counts,
             used: None,
+            heard: None,
             would: None,
             asked: Asked::default(),
         };
@@ -157,6 +162,7 @@ impl Route {
         self.refresh(worker);
         // Whatever it waited for before, it does not any more.
         self.used = None;
+        self.heard = None;
         self.asked.begin();
         let unit = client.unit();
         let want = self.want(unit);
@@ -175,8 +181,18 @@ impl Route {
         self.used = Some(Used {
             host: InUse::new(&self.cluster, choice.host),
             is_primary,
+            incarnation: choice.incarnation,
         });
         Ok(self.pool(worker, choice.host))
+    }
+
+    /// Whether the host in use has gone and come back since it was chosen. A standby may then be older than
+    /// what was seen of it.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.used.as_ref().is_some_and(|used| {
+            let now = self.cluster.incarnation(used.host.host());
+            !used.is_primary && self.policy.as_seen && now != used.incarnation
+        })
     }
 
     /// The pool of the host in use, made anew: the one that was there is gone.
@@ -247,7 +263,7 @@ impl Route {
             .choose(&self.policy, Want::Read, &mut self.seen, now);
         match choice {
             Ok(choice) if matches!(choice.why, Why::Standby | Why::LastResort) => {
-                self.would = Some(choice.host);
+                self.would = Some(choice);
                 (Place::Standby, unit.reason.word())
             }
             Ok(choice) => (Place::Primary, reason(unit.reason, choice.why)),
@@ -272,21 +288,40 @@ impl Route {
         self.seen.join(&joined.seen.lock());
     }
 
+    /// The host in use has answered, and the client has not heard it yet.
+    pub(super) fn heard(&mut self) {
+        // Later than whatever of the host's is in the answer: the task may have begun its turn long before.
+        let now = Instant::now();
+        self.heard = Some(now);
+        if let (true, Some(used), Some(joined)) = (self.is_shared, &self.used, &self.group) {
+            used.shows(&mut joined.seen.lock(), now);
+        }
+    }
+
     /// The lease has ended at a boundary: what the client has seen is known.
     pub(super) fn done(&mut self, since: Instant, now: Instant) {
         self.asked.end();
-        let Some(Used { host, is_primary }) = self.used.take() else {
+        let Some(used) = self.used.take() else {
             return;
         };
-        host.took(now.saturating_duration_since(since));
-        let standby = (!is_primary).then(|| host.host());
-        if let Some(standby) = standby.or(self.would.take()) {
-            self.seen.standby(standby, now);
+        used.host.took(now.saturating_duration_since(since));
+        let Some(heard) = self.heard.take() else {
             return;
+        };
+        match self.would.take() {
+            Some(would) => self.seen.standby(would.host, would.incarnation, heard),
+            None => used.shows(&mut self.seen, heard),
         }
-        self.seen.primary(now);
-        if let Some(joined) = self.group.as_ref().filter(|_| self.is_shared) {
-            joined.seen.lock().primary(now);
+    }
+}
+
+impl Used {
+    /// Somebody has seen something of it, not later than `now`.
+    fn shows(&self, seen: &mut Seen, now: Instant) {
+        if self.is_primary {
+            seen.primary(now);
+        } else {
+            seen.standby(self.host.host(), self.incarnation, now);
         }
     }
 }

@@ -65,7 +65,7 @@ impl Scene {
             ..
         } = self;
         let choice = choose(topology, policy, want, seen, &chance, self.now);
-        let Choice { host, why } = choice.expect("there is one");
+        let Choice { host, why, .. } = choice.expect("there is one");
         (host.0, why)
     }
 
@@ -99,7 +99,7 @@ fn r4_after_a_write_reads_stay_on_the_primary_until_a_later_sample_is_replayed()
 fn r4_who_has_read_from_one_standby_reads_from_another_only_if_that_is_as_far() {
     let mut scene = Scene::new();
     let read = scene.later();
-    scene.seen.standby(HostIndex(1), read);
+    scene.seen.standby(HostIndex(1), 0, read);
     assert_eq!(scene.choose(Want::Read, 1), (1, Why::Standby));
     let now = scene.now;
     let gone = crate::topology::Trouble::Refused;
@@ -114,6 +114,39 @@ fn r4_who_has_read_from_one_standby_reads_from_another_only_if_that_is_as_far() 
     scene
         .topology
         .troubled(HostIndex(1), gone, scene.now, scene.now);
+    assert_eq!(scene.read(), (2, Why::Standby));
+}
+
+#[test]
+fn r4_a_standby_that_begins_anew_is_another_one() {
+    let mut scene = Scene::new();
+    let read = scene.later();
+    scene.seen.standby(HostIndex(1), 0, read);
+    let broken = crate::topology::Trouble::Broken;
+    scene.topology.troubled(HostIndex(1), broken, read, read);
+    scene.are_at([200, 199, 200]);
+    let (host, why) = scene.choose(Want::Read, 1);
+    assert_eq!(
+        (host, why),
+        (2, Why::Standby),
+        "it may have shown up to 200"
+    );
+    scene.are_at([200, 200, 0]);
+    assert_eq!(scene.read(), (1, Why::Standby));
+}
+
+#[test]
+fn r4_of_two_that_are_read_from_at_once_both_count() {
+    let mut scene = Scene::new();
+    let (first, second) = (scene.later(), scene.later());
+    scene.seen.standby(HostIndex(1), 0, first);
+    scene.seen.standby(HostIndex(2), 0, second);
+    assert_eq!(
+        scene.read(),
+        (0, Why::NotFresh),
+        "it may be behind the first"
+    );
+    scene.are_at([200, 150, 200]);
     assert_eq!(scene.read(), (2, Why::Standby));
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Host {
     asked: Option<Instant>,
     was_asked: bool,
     paused: bool,
+    /// How often something went wrong with it. While that stays the same, it has not begun anew.
+    incarnation: u32,
 }
 
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -77,6 +79,7 @@ impl Host {
             asked: None,
             was_asked: false,
             paused: false,
+            incarnation: 0,
         }
     }
 
@@ -138,6 +141,7 @@ impl Host {
 
     pub(super) fn troubled(&mut self, trouble: Trouble, since: Instant, now: Instant) {
         self.was_asked = true;
+        self.incarnation = self.incarnation.wrapping_add(1);
         if self.answer.is_some_and(|(_, asked)| asked > since) {
             return;
         }
@@ -165,6 +169,15 @@ impl Host {
             self.disputed = Some(asked);
             self.due = self.due.min(now);
         }
+    }
+
+    pub(super) fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Whether something that was asked for later than that has been answered.
+    pub(super) fn has_answered_since(&self, since: Instant) -> bool {
+        self.answer.is_some_and(|(_, asked)| asked > since)
     }
 
     pub(super) fn probe(&self) -> Option<&Probe> {

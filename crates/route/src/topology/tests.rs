@@ -1,5 +1,3 @@
-mod simulation;
-
 use super::*;
 
 /// A cluster that is told what its hosts answer, one second after the other.

@@ -1,13 +1,15 @@
 //! A cluster with all that can go wrong, seen through a network that loses, delays and reorders.
 //!
-//! Three hosts that replicate, fail over, come back as what they were, are rebuilt, freeze, and are mistaken
-//! for others; a `Topology` that asks them; clients that write where it says and read where it allows. What
-//! it did is judged by what was really so. Time is a number; hosts have no clocks that anybody asks.
+//! Three hosts that replicate, fail over, come back as what they were, crash, are rebuilt, freeze, and are
+//! mistaken for others; a `Topology` that asks them; clients that write where it says and read where it allows.
+//! What it did is judged by what was really so. Time is a number; hosts have no clocks that anybody asks.
 
 use std::collections::VecDeque;
 
-use crate::HostIndex;
-use crate::topology::*;
+use std::time::{Duration, Instant};
+
+use crate::topology::{Freshness, Lsn, Pace, Probe, Told, Topology, Trouble};
+use crate::{Chance, Choice, HostIndex, Policy, Seen, Want, Why, choose};
 
 const SEEDS: u64 = 400;
 const STEP: Duration = Duration::from_millis(10);
@@ -53,6 +55,11 @@ struct Real {
     alone_until: u64,
     /// Somebody else has its address.
     foreign_until: u64,
+    /// How often it was started, and how often that was where the last answer came from.
+    started: u32,
+    probed: u32,
+    /// When a client's connection to it was opened, and how often it had been started then.
+    opened: (u64, u32),
 }
 
 impl Real {
@@ -74,6 +81,18 @@ impl Real {
         self.down_until = self.down_until.max(until);
     }
 
+    /// All connections end. What a standby has replayed since its last restartpoint, it replays again, and shows
+    /// a past that it was already beyond.
+    fn crash(&mut self, until: u64, lost: u64) {
+        self.stop(until);
+        self.started += 1;
+        self.alone_until = self.alone_until.max(until + 100);
+        let last = self.history.last_mut().expect("it has one");
+        if self.in_recovery {
+            last.1 -= lost.min(last.1);
+        }
+    }
+
     fn probe(&self, step: u64) -> Probe {
         let is_foreign = step < self.foreign_until;
         Probe {
@@ -88,15 +107,27 @@ impl Real {
 enum Message {
     /// Reaches the host.
     Question,
-    Answer(Probe),
+    /// With how often the host had been started.
+    Answer(Probe, u32),
     Trouble(Trouble),
 }
 
 /// On its way: when it arrives, to or from whom, and when the probe was begun.
 struct Flight(u64, usize, u64, Message);
 
+/// What a client has asked.
+struct Asked {
+    choice: Choice,
+    /// What had been shown by then.
+    shown: Vec<Write>,
+    /// The step in which it is answered.
+    served: u64,
+}
+
 struct World {
     random: Random,
+    /// Messages take at most so many steps, as a rule.
+    latency: u64,
     start: Instant,
     step: u64,
     hosts: Vec<Real>,
@@ -111,10 +142,14 @@ struct World {
     heard_timeline: u32,
     /// The last writes that were acknowledged, and when.
     written: VecDeque<(Write, u64)>,
+    /// What two clients have seen that count as one: as they know it, and really.
+    seen: Seen,
+    shown: Vec<Write>,
+    asked: [Option<Asked>; 2],
     /// Steps at the end in which everything was as it should be.
     well: u64,
-    /// Steps without a primary, writes, refused writes, reads.
-    counts: [u64; 4],
+    /// Steps without a primary, writes, refused writes, reads, clients' reads from standbys.
+    counts: [u64; 5],
 }
 
 impl World {
@@ -128,9 +163,13 @@ impl World {
             cut_until: 0,
             alone_until: 0,
             foreign_until: 0,
+            started: 0,
+            probed: 0,
+            opened: (0, 0),
         };
         Self {
             random: Random(seed),
+            latency: if seed % 2 == 0 { 30 } else { 3 },
             start,
             step: 0,
             hosts: (0..HOSTS).map(real).collect(),
@@ -141,8 +180,11 @@ impl World {
             heard: [None; HOSTS],
             heard_timeline: 0,
             written: VecDeque::new(),
+            seen: Seen::default(),
+            shown: Vec::new(),
+            asked: [None, None],
             well: 0,
-            counts: [0; 4],
+            counts: [0; 5],
         }
     }
 
@@ -162,6 +204,7 @@ impl World {
             self.tell();
             self.write();
             self.read();
+            self.use_clients();
             let is_end = self.step + 300 > STEPS.0 + STEPS.1;
             self.well += u64::from(is_end && self.is_well());
         }
@@ -181,7 +224,7 @@ impl World {
     fn fault(&mut self) {
         let host = self.random.host();
         let until = self.step + self.random.below(800);
-        match self.random.below(8) {
+        match self.random.below(9) {
             // Flapping: it keeps what it has.
             0 => {
                 let until = self.step + self.random.below(60);
@@ -207,6 +250,11 @@ impl World {
                     self.hosts[old].in_recovery = true;
                     self.hosts[old].stop(self.step + 20);
                 }
+            }
+            7 => {
+                let until = self.step + self.random.below(30);
+                let lost = self.random.below(20);
+                self.hosts[host].crash(until, lost);
             }
             _ if host != self.leader => self.rebuild(host),
             _ => {}
@@ -246,7 +294,7 @@ impl World {
         let last = history.last_mut().expect("it has one");
         last.1 -= self.random.below(20).min(last.1);
         let real = &mut self.hosts[host];
-        real.stop(self.step + AWAY_STEPS + self.random.below(200));
+        real.crash(self.step + AWAY_STEPS + self.random.below(200), 0);
         real.in_recovery = true;
         real.alone_until = 0;
         real.history = history;
@@ -288,7 +336,7 @@ impl World {
     fn ask(&mut self) {
         let now = self.at(self.step);
         for host in self.topology.due(now) {
-            let arrives = self.step + 1 + self.random.below(30);
+            let arrives = self.step + 1 + self.random.below(self.latency);
             self.flights
                 .push(Flight(arrives, host.0, self.step, Message::Question));
             let silent = Message::Trouble(Trouble::Silent);
@@ -308,7 +356,17 @@ impl World {
             let (now, asked_at) = (self.at(self.step), self.at(asked));
             match message {
                 Message::Question => self.question(host, asked),
-                Message::Answer(probe) => {
+                Message::Answer(_, started) if started < self.hosts[host].probed => {
+                    // Nobody listens any more on the connection by which it comes.
+                }
+                Message::Answer(probe, started) => {
+                    if started > self.hosts[host].probed {
+                        // It comes by another connection than the last, so the end of that one was noticed.
+                        self.hosts[host].probed = started;
+                        let (broken, noticed) = (Trouble::Broken, asked_at - STEP);
+                        self.topology
+                            .troubled(HostIndex(host), broken, noticed, now);
+                    }
                     // The probe is over: its deadline with it.
                     self.flights
                         .retain(|flight| (flight.1, flight.2) != (host, asked));
@@ -331,7 +389,8 @@ impl World {
     /// A question reaches its host, or is lost, or finds nobody.
     fn question(&mut self, host: usize, asked: u64) {
         let is_lost = self.random.below(20) == 0;
-        let delay = if self.random.below(10) == 0 { 150 } else { 30 };
+        let is_slow = self.random.below(10) == 0;
+        let delay = if is_slow { 150 } else { self.latency };
         let back = self.step + 1 + self.random.below(delay);
         let real = &self.hosts[host];
         if is_lost || self.step < real.cut_until.max(real.frozen_until) {
@@ -340,7 +399,7 @@ impl World {
         let message = if self.step < real.down_until {
             Message::Trouble(Trouble::Refused)
         } else {
-            Message::Answer(real.probe(self.step))
+            Message::Answer(real.probe(self.step), real.started)
         };
         self.flights.push(Flight(back, host, asked, message));
     }
@@ -424,27 +483,119 @@ impl World {
             ..Freshness::default()
         };
         for host in (0..HOSTS).filter(|host| *host != primary.0) {
-            let real = &self.hosts[host];
-            let is_there = self.step >= real.down_until && self.step >= real.foreign_until;
-            if self
-                .topology
-                .may_read(HostIndex(host), want, self.at(self.step))
-                && is_there
-            {
-                let history = &real.history;
+            let now = self.at(self.step);
+            let may_read = self.topology.may_read(HostIndex(host), want, now);
+            if may_read && self.is_reached(host) && self.is_confirmed(host) {
+                let real = &self.hosts[host];
                 assert!(
                     real.has(write),
-                    "r4: host {host} has {history:?} and not {write:?}"
+                    "r4: host {host} has {:?} and not {write:?}",
+                    real.history
                 );
                 self.counts[3] += 1;
             }
+        }
+    }
+
+    /// Whether a client has a connection to a host, a new one if need be.
+    fn is_reached(&mut self, host: usize) -> bool {
+        let step = self.step;
+        let real = &mut self.hosts[host];
+        let away = real.down_until.max(real.cut_until).max(real.frozen_until);
+        if step < away.max(real.foreign_until) {
+            return false;
+        }
+        if real.opened.1 != real.started {
+            real.opened = (step, real.started);
+        }
+        true
+    }
+
+    /// Whether it is one to what the host is known to be.
+    fn is_confirmed(&self, host: usize) -> bool {
+        let opened = self.at(self.hosts[host].opened.0);
+        self.topology.has_answered_since(HostIndex(host), opened)
+    }
+
+    /// Clients that count as one go wherever they are sent, which takes its time, and must never see less than had
+    /// been seen when they asked.
+    fn use_clients(&mut self) {
+        for client in 0..self.asked.len() {
+            match self.asked[client].take() {
+                Some(asked) if asked.served <= self.step => self.serve(asked),
+                None if self.random.below(4) == 0 => self.asked[client] = self.choose(),
+                waiting => self.asked[client] = waiting,
+            }
+        }
+    }
+
+    fn choose(&mut self) -> Option<Asked> {
+        let policy = Policy {
+            as_seen: true,
+            ..Policy::default()
+        };
+        let want = if self.random.below(50) == 0 {
+            Want::Primary
+        } else {
+            Want::Read
+        };
+        let nothing = |_| 0;
+        let chance = Chance {
+            load: &nothing,
+            dice: self.random.below(u64::MAX),
+            turn: 0,
+        };
+        let (now, mut seen) = (self.at(self.step), Seen::default());
+        seen.join(&self.seen);
+        let choice = choose(&self.topology, &policy, want, &mut seen, &chance, now).ok()?;
+        if choice.why == Why::NotFresh {
+            self.topology.freshness_is_wanted();
+        }
+        Some(Asked {
+            choice,
+            shown: self.shown.clone(),
+            served: self.step + self.random.below(20),
+        })
+    }
+
+    fn serve(&mut self, asked: Asked) {
+        let (now, choice) = (self.at(self.step), asked.choice);
+        let host = choice.host.0;
+        if choice.why != Why::Standby {
+            if !self.is_reached(host) || self.hosts[host].in_recovery {
+                return;
+            }
+            self.seen.primary(now);
+        } else {
+            let is_so = choice.incarnation == self.topology.incarnation(choice.host);
+            if !self.is_reached(host) || !is_so || !self.is_confirmed(host) {
+                return;
+            }
+            // What was lost in a failover nobody will see again.
+            let leads = &self.hosts[self.leader];
+            let mut shown = asked.shown.iter().filter(|write| leads.has(**write));
+            assert!(
+                shown.all(|write| self.hosts[host].has(*write)),
+                "r4: host {host} has {:?} and not all of {:?}",
+                self.hosts[host].history,
+                asked.shown
+            );
+            self.counts[4] += 1;
+            self.seen.standby(choice.host, choice.incarnation, now);
+        }
+        let leads = &self.hosts[self.leader];
+        self.shown.retain(|write| leads.has(*write));
+        let last = *self.hosts[host].history.last().expect("it has one");
+        match self.shown.iter_mut().find(|shown| shown.0 == last.0) {
+            Some(shown) => shown.1 = shown.1.max(last.1),
+            None => self.shown.push(last),
         }
     }
 }
 
 #[test]
 fn r3_r4_hold_whatever_goes_wrong() {
-    let mut counts = [0; 4];
+    let mut counts = [0; 5];
     for seed in 0..SEEDS {
         let mut world = World::new(seed);
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
@@ -456,7 +607,7 @@ fn r3_r4_hold_whatever_goes_wrong() {
             *sum += count;
         }
     }
-    let [waiting, written, refused, read] = counts;
+    let [waiting, written, refused, read, of_client] = counts;
     let steps = SEEDS * (STEPS.0 + STEPS.1);
     assert!(
         waiting < steps / 5,
@@ -469,5 +620,9 @@ fn r3_r4_hold_whatever_goes_wrong() {
     assert!(
         read > steps / 50,
         "{read} reads from standbys of what was just written"
+    );
+    assert!(
+        of_client > steps / 200,
+        "{of_client} reads of clients from standbys"
     );
 }

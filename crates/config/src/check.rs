@@ -1,11 +1,13 @@
 //! What values must say together: every one is good by itself, but do they fit?
 
 use crate::database::Database;
+use crate::host::Host;
 use crate::mistake::Mistake;
 use crate::model::Config;
 use crate::peer;
 use crate::place::Place;
 use crate::settings::Settings;
+use crate::value::per_host::PerHost;
 use crate::value::tls::SslMode;
 use crate::value::words::{AuthType, Routing};
 
@@ -231,7 +233,7 @@ fn check_database(name: &str, database: &Database, settings: &Settings, report: 
     if let Some(message) = bad_name("db", name) {
         report(&[], message);
     }
-    if database.hosts.is_empty() {
+    if database.hosts.is_empty() && !database.is_for_patroni_to_say() {
         report(
             &["hosts", "host", "port"],
             "is missing, and there is no unix_socket_dir".to_owned(),
@@ -254,9 +256,25 @@ fn check_database(name: &str, database: &Database, settings: &Settings, report: 
 fn check_cluster(database: &Database, settings: &Settings, report: Report<'_>) {
     let routing = database.routing();
     if routing == Routing::Off {
-        if !database.patroni.is_empty() {
-            let message = "needs routing: hosts that Patroni looks after are a cluster".to_owned();
-            report(&["patroni"], message);
+        let of_clusters: [(&'static [&'static str], bool); 11] = [
+            (&["patroni"], !database.patroni.is_empty()),
+            (&["consistency"], database.consistency.is_some()),
+            (&["max_lag"], database.max_lag.is_some()),
+            (&["max_lag_bytes"], database.max_lag_bytes.is_some()),
+            (&["balance"], database.balance.is_some()),
+            (&["weights"], !database.weights.is_empty()),
+            (&["zones"], !database.zones.is_empty()),
+            (&["slow_start"], database.slow_start.is_some()),
+            (&["primary_reads"], database.primary_reads.is_some()),
+            (&["failover_hold"], database.failover_hold.is_some()),
+            (
+                &["failover_hold_clients"],
+                database.failover_hold_clients.is_some(),
+            ),
+        ];
+        for (keys, _) in of_clusters.into_iter().filter(|(_, is_said)| *is_said) {
+            let message = "needs routing: without it the hosts are no cluster".to_owned();
+            report(keys, message);
         }
         return;
     }
@@ -271,6 +289,24 @@ fn check_cluster(database: &Database, settings: &Settings, report: Report<'_>) {
         }
         seen.push(host);
     }
+    let said: [(&'static [&'static str], _); 2] = [
+        (&["weights"], all_hosts(&database.weights)),
+        (&["zones"], all_hosts(&database.zones)),
+    ];
+    for (keys, hosts) in said {
+        for (place, host) in hosts.iter().enumerate() {
+            if !database.hosts.is_empty() && !database.hosts.contains(host) {
+                report(keys, format!("\"{host}\" is none of the hosts"));
+            }
+            if hosts[..place].contains(host) {
+                report(keys, format!("\"{host}\" is there twice"));
+            }
+        }
+    }
+}
+
+fn all_hosts<T>(list: &[PerHost<T>]) -> Vec<&Host> {
+    list.iter().map(|it| &it.host).collect()
 }
 
 fn bad_name(what: &str, name: &str) -> Option<String> {

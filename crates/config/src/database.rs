@@ -7,6 +7,7 @@ use crate::secret::Secret;
 use crate::table::table;
 use crate::value::endpoint::Endpoint;
 use crate::value::name::Name;
+use crate::value::per_host::{self, PerHost};
 use crate::value::size::Size;
 use crate::value::tls::SslMode;
 use crate::value::words::{
@@ -19,10 +20,14 @@ pub(crate) const ANY: &str = "*";
 /// What the name of a database ends with whose reads go to the standbys, with `routing = "by-name"`.
 const READ_ONLY: &str = "_readonly";
 
+/// How much of the reads a host gets of which nothing is said.
+const WEIGHT: u32 = 100;
+
 table! {
     /// A database that clients may connect to. `None` is what the settings say.
     pub struct Database {
-        /// Where it lies. Not given: the Unix socket in `unix_socket_dir`. A port not given is 5432.
+        /// Where it lies. Not given: where the members are that Patroni knows (`patroni`), or else the Unix socket in
+        /// `unix_socket_dir`. A port not given is 5432.
         hosts: Vec<Host> as "[\"10.0.0.1:5432\", \"[::1]:5432\", \"/run/postgresql:5432\"]" => Reconnect;
         /// Which of several hosts a new server connection goes to: `round-robin` for each in its
         /// turn, or `disable` for the one that the last connection went to, until it fails. Not given:
@@ -35,7 +40,7 @@ table! {
         /// `shadow`: everything goes to the primary, and SHOW ROUTES counts what `automatic` would do.
         routing: Option<Routing> as "\"automatic\"" => Reconnect;
         /// REST addresses of the Patroni members that look after the hosts; any of them will do. What Patroni says is
-        /// believed about who does not lead, and SWITCHOVER asks it for another leader.
+        /// believed about who its members are, if `hosts` does not say it, and about who does not lead, and SWITCHOVER asks it for another leader.
         patroni: Vec<Endpoint> as "[\"http://10.0.0.1:8008\", \"http://10.0.0.2:8008\"]" => AtOnce;
         /// How new what is read from standbys must be: as new as what the client itself has written and read
         /// (`session`, as if nothing is said), or one of its `application_name` has written (`application`); not older than `max_lag`
@@ -49,6 +54,14 @@ table! {
         /// Which standby a read goes to: of two the one with less to do (`least-outstanding`, as if nothing is
         /// said), each in turn (`round-robin`), or any (`random`).
         balance: Option<Balance> as "\"round-robin\"" => AtOnce;
+        /// How much of the reads hosts get, measured against each other. A host that is not there has 100; one with
+        /// 0 gets any only where no other may serve them.
+        weights: Vec<PerHost<u32>> as "[\"10.0.0.1:5432 = 50\"]" => AtOnce;
+        /// In which zones hosts are. Reads go to those in the `zone` of this process, as long as one of them may
+        /// serve them.
+        zones: Vec<PerHost<Name>> as "[\"10.0.0.1:5432 = west\", \"[::1]:5432 = east\"]" => AtOnce;
+        /// A host that was down gets its part of the reads little by little, within so long. 0: at once. Not given: 30 s.
+        slow_start: Option<Duration> as "\"1min\"" => AtOnce;
         /// Whether the primary serves reads that a standby could: only where none may (`fallback`, as if
         /// nothing is said), or as if it were one (`share`).
         primary_reads: Option<PrimaryReads> as "\"share\"" => AtOnce;
@@ -109,6 +122,11 @@ impl Database {
         self.routing.unwrap_or(Routing::Off)
     }
 
+    /// Whether nobody has said where it lies but Patroni, which is to be asked.
+    pub fn is_for_patroni_to_say(&self) -> bool {
+        self.hosts.is_empty() && !self.patroni.is_empty() && self.routing() != Routing::Off
+    }
+
     /// How new what a client reads must be.
     pub fn consistency(&self) -> Consistency {
         self.consistency.unwrap_or(Consistency::Session)
@@ -134,6 +152,21 @@ impl Database {
     /// Whether reads go to the primary.
     pub fn primary_reads(&self) -> PrimaryReads {
         self.primary_reads.unwrap_or(PrimaryReads::Fallback)
+    }
+
+    /// How much of the reads a host gets, measured against the others.
+    pub fn weight(&self, host: &Host) -> u32 {
+        per_host::of(&self.weights, host).copied().unwrap_or(WEIGHT)
+    }
+
+    /// In which zone a host is.
+    pub fn zone(&self, host: &Host) -> Option<&str> {
+        per_host::of(&self.zones, host).map(|zone| &**zone)
+    }
+
+    /// How long a host that was down gets less than its part.
+    pub fn slow_start(&self) -> Duration {
+        self.slow_start.unwrap_or(Duration::from_secs(30))
     }
 
     /// How long a statement waits for a host of the cluster.

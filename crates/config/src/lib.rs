@@ -56,6 +56,7 @@ pub use crate::user::User;
 pub use crate::value::ciphers::{Curve, Suite, Tls13Ciphers, TlsCiphers, TlsCurves};
 pub use crate::value::endpoint::Endpoint;
 pub use crate::value::name::Name;
+pub use crate::value::per_host::PerHost;
 pub use crate::value::size::Size;
 pub use crate::value::time::Millis;
 pub use crate::value::tls::{SslMode, TlsProtocols};

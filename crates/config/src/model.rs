@@ -216,7 +216,7 @@ impl Config {
         for database in self
             .databases
             .values_mut()
-            .filter(|database| database.hosts.is_empty())
+            .filter(|it| it.hosts.is_empty() && !it.is_for_patroni_to_say())
         {
             // Without a directory there is no host, which the check reports.
             database.hosts.extend(Host::from_parts(dir, PORT).ok());

@@ -122,6 +122,8 @@ table! {
         /// the database, or `auth_user`. Give it the role `pg_monitor`, without which it does not see the
         /// timeline that a standby follows before its next restartpoint.
         monitor_user: Option<Name> as "\"pooler\"" => AtOnce;
+        /// The zone in which this process runs: reads go to hosts in the same one (`zones` of a database).
+        zone: Option<Name> as "\"west\"" => AtOnce;
         /// How often each host of a cluster is asked; more often while something is wrong. An answer that takes
         /// longer counts as none.
         monitor_interval: Duration = "1s" => AtOnce;

@@ -4,6 +4,7 @@ pub(crate) mod basic;
 pub(crate) mod ciphers;
 pub(crate) mod endpoint;
 pub(crate) mod name;
+pub(crate) mod per_host;
 pub(crate) mod pgbouncer;
 pub(crate) mod size;
 pub(crate) mod time;

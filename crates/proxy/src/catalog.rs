@@ -101,7 +101,7 @@ async fn look(
     let config = worker.shared.config.load_full();
     let entry = config.database(database).ok_or(Error::Removed)?;
     let user = config.settings.monitor_user(entry.database);
-    let host = &cluster.hosts[cluster.any_host().0];
+    let host = cluster.any_host().ok_or(Error::Removed)?;
     let mut asker = Asker::connect(worker, database, user.ok_or(Error::Removed)?, host).await?;
     let functions = asker.ask(FUNCTIONS).await?;
     let views = asker.ask(VIEWS).await?;

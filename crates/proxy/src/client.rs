@@ -177,6 +177,14 @@ impl ClientShared {
         }
     }
 
+    /// Its database lies on this cluster.
+    pub fn is_of(&self, cluster: &Arc<Cluster>) {
+        let mut known = self.cluster.borrow_mut();
+        if known.as_ref().is_none_or(|it| !Arc::ptr_eq(it, cluster)) {
+            *known = Some(Arc::clone(cluster));
+        }
+    }
+
     /// The id by which pools and workers know it.
     pub fn client_id(&self) -> ClientId {
         self.place.id()

@@ -16,7 +16,7 @@ use pgweir_config::{Balance, Config, Consistency, Database, Host, PrimaryReads, 
 use pgweir_route::topology::{
     Event, Freshness, HostView, NoPrimary, Pace, Probe, Topology, Trouble,
 };
-use pgweir_route::{Chance, Choice, HostIndex, Policy, Seen, Want, Why, choose};
+use pgweir_route::{Chance, Choice, HostIndex, HostPolicy, Policy, Seen, Want, Why, choose};
 use tokio::sync::{Notify, watch};
 
 use crate::limits;
@@ -47,11 +47,13 @@ pub struct Cluster {
     holding: AtomicU32,
     retired: AtomicBool,
     /// What clients that count as one have seen.
-    groups: Mutex<HashMap<Group, Arc<Mutex<Seen>>>>,
+    groups: Arc<Mutex<Groups>>,
 }
 
 /// No host is made anew from an older copy in less time.
 const STALE_AFTER_MIN: Duration = Duration::from_secs(1);
+
+type Groups = HashMap<Group, Arc<Mutex<Seen>>>;
 
 /// Database, user and `application_name`.
 pub type Group = (Arc<str>, Arc<str>, Box<[u8]>);
@@ -66,27 +68,53 @@ struct Load {
     /// How long a lease takes, in microseconds.
     latency: AtomicU64,
     /// A copy of [`Topology::incarnation`], for those who only want to know whether it is still the same.
-    incarnation: AtomicU32,
+    incarnation: AtomicU64,
 }
 
 impl Cluster {
     fn new(hosts: Vec<Host>, database: &str, pace: Pace) -> Arc<Self> {
         let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        let topology = Topology::new(hosts.len(), pace, Instant::now());
+        let load = |host| Load {
+            incarnation: AtomicU64::new(topology.incarnation(HostIndex(host))),
+            ..Load::default()
+        };
+        let loads = (0..hosts.len()).map(load).collect();
         Arc::new(Self {
             name: names.join(",").into(),
             database: database.into(),
             version: watch::Sender::new(0),
             nudge: Notify::new(),
             answered: Notify::new(),
-            topology: Mutex::new(Topology::new(hosts.len(), pace, Instant::now())),
-            loads: hosts.iter().map(|_| Load::default()).collect(),
+            topology: Mutex::new(topology),
+            loads,
             failures: Mutex::new(vec![None; hosts.len()]),
             turn: AtomicU64::new(0),
             holding: AtomicU32::new(0),
             retired: AtomicBool::new(false),
-            groups: Mutex::default(),
+            groups: Arc::default(),
             hosts,
         })
+    }
+
+    /// The same with other hosts: it knows what this one does of those that stay.
+    fn with_hosts(&self, hosts: Vec<Host>, database: &str, pace: Pace) -> Arc<Self> {
+        let before: Vec<Option<HostIndex>> = hosts
+            .iter()
+            .map(|host| self.host(&host.to_string()))
+            .collect();
+        let mut new = Self::new(hosts, database, pace);
+        let this = Arc::get_mut(&mut new).expect("nobody else has it yet");
+        let topology = self.topology.lock();
+        this.topology = Mutex::new(topology.with_hosts(&before, pace, Instant::now()));
+        for (load, before) in this.loads.iter_mut().zip(&before) {
+            let Some(before) = before else { continue };
+            *load.incarnation.get_mut() = topology.incarnation(*before);
+            *load.latency.get_mut() = self.loads[before.0].latency.load(Relaxed);
+        }
+        drop(topology);
+        this.groups = Arc::clone(&self.groups);
+        new
     }
 
     /// Where a statement goes.
@@ -125,14 +153,14 @@ impl Cluster {
         self.topology.lock().primary() == Ok(host)
     }
 
-    /// The host to ask when it does not matter which one it is.
-    pub fn any_host(&self) -> HostIndex {
+    /// The host to ask when it does not matter which one it is, if there are any.
+    pub fn any_host(&self) -> Option<&Host> {
         let topology = self.topology.lock();
         let primary = topology.primary().ok();
-        primary
+        let known = primary
             .or_else(|| standby(&topology))
-            .or_else(|| topology.last_resort())
-            .unwrap_or(HostIndex(0))
+            .or_else(|| topology.last_resort());
+        self.hosts.get(known.map_or(0, |host| host.0))
     }
 
     /// Whether there is a host that can serve somebody.
@@ -192,7 +220,7 @@ impl Cluster {
     }
 
     /// A number that changes whenever a host may have begun anew.
-    pub fn incarnation(&self, host: HostIndex) -> u32 {
+    pub fn incarnation(&self, host: HostIndex) -> u64 {
         self.loads[host.0].incarnation.load(Acquire)
     }
 
@@ -263,6 +291,7 @@ impl Cluster {
         self.retired.store(true, Relaxed);
         self.nudge.notify_one();
         self.answered.notify_waiters();
+        self.version.send_modify(|version| *version += 1);
     }
 }
 
@@ -270,6 +299,9 @@ impl Cluster {
 pub fn say(cluster: &Cluster, why: NoPrimary) -> String {
     let host = |host: HostIndex| &cluster.hosts[host.0];
     match why {
+        NoPrimary::NotYetKnown if cluster.hosts.is_empty() => {
+            "Patroni has not said yet what the hosts are".to_owned()
+        }
         NoPrimary::NotYetKnown => "not all hosts have been asked yet".to_owned(),
         NoPrimary::None => "no host is out of recovery".to_owned(),
         NoPrimary::Down(it) => format!("{} was it, and does not answer", host(it)),
@@ -387,7 +419,16 @@ impl Clusters {
             return Some((Arc::clone(cluster), false));
         }
         let hosts = limits::hosts(config, entry.database);
-        let cluster = Cluster::new(hosts, name, pace(config, entry.database));
+        let pace = pace(config, entry.database);
+        let shared = |cluster: &&Arc<Cluster>| {
+            let is_there = |host: &&Host| cluster.hosts.contains(host);
+            hosts.iter().filter(is_there).count()
+        };
+        let predecessor = clusters.values().max_by_key(shared);
+        let cluster = match predecessor.filter(|it| shared(it) > 0) {
+            Some(before) => before.with_hosts(hosts, name, pace),
+            None => Cluster::new(hosts, name, pace),
+        };
         clusters.insert(names, Arc::clone(&cluster));
         Some((cluster, true))
     }
@@ -399,28 +440,37 @@ impl Clusters {
         all
     }
 
-    /// Those that no database of the configuration lies on any more are not watched any longer.
-    pub fn keep_those_of(&self, config: &Config) {
+    /// Those that no database of the configuration lies on any more are not watched any longer, and returned.
+    pub fn keep_those_of(&self, config: &Config) -> Vec<Arc<Cluster>> {
         let is_used = |names: &str| {
             let mut databases = config.databases.values();
             databases.any(|database| {
                 database.routing() != Routing::Off && limits::host_names(config, database) == names
             })
         };
+        let mut gone = Vec::new();
         self.0.lock().retain(|names, cluster| {
             let used = is_used(names);
             if !used {
                 cluster.retire();
+                gone.push(Arc::clone(cluster));
             }
             used
         });
+        gone
     }
 }
 
 /// How a database uses its hosts.
-pub fn policy(entry: &Database) -> Policy {
+pub fn policy(config: &Config, entry: &Database) -> Policy {
     let consistency = entry.consistency();
     let is_eventual = consistency == Consistency::Eventual;
+    let here = config.settings.zone.as_deref();
+    let hosts = limits::hosts(config, entry);
+    let said = |host: &Host| HostPolicy {
+        weight: entry.weight(host),
+        is_near: here.is_none() || entry.zone(host) == here,
+    };
     Policy {
         as_seen: matches!(consistency, Consistency::Session | Consistency::Application),
         lag_max: entry.max_lag().filter(|_| !is_eventual),
@@ -432,6 +482,8 @@ pub fn policy(entry: &Database) -> Policy {
             Balance::Random => pgweir_route::Balance::Random,
         },
         primary_shares: entry.primary_reads() == PrimaryReads::Share,
+        hosts: hosts.iter().map(said).collect(),
+        slow_start: entry.slow_start(),
     }
 }
 

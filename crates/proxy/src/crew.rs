@@ -117,7 +117,7 @@ mod tests {
         let (mail, mailbox) = mpsc::unbounded_channel();
         let (orders, _) = mpsc::unbounded_channel();
         let written = Written::nowhere();
-        let shared = Shared::new(Arc::new(config), files, written, vec![mail], orders);
+        let shared = Shared::new(config, files, written, vec![mail], orders);
         let worker = Worker::new(WorkerId(0), Arc::clone(&shared));
         shared.mail(WorkerId(0), Mail::Stop);
         shared.mail(WorkerId(0), Mail::Open(permit(&shared, "before")));

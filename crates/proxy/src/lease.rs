@@ -128,7 +128,7 @@ mod tests {
         let (mail, mut mailbox) = mpsc::unbounded_channel();
         let (orders, _) = mpsc::unbounded_channel();
         let written = Written::nowhere();
-        let shared = Shared::new(Arc::new(config), files, written, vec![mail], orders);
+        let shared = Shared::new(config, files, written, vec![mail], orders);
         let return_to = ReturnTo {
             worker: WorkerId(0),
             shared: Arc::clone(&shared),

@@ -22,6 +22,7 @@ pub mod connect;
 pub mod console;
 pub mod crew;
 pub mod descriptors;
+mod discovered;
 pub mod dns;
 pub mod files;
 pub mod giveback;

@@ -152,14 +152,18 @@ pub fn load_balance_hosts(config: &Config, database: &pgweir_config::Database) -
 
 /// The hosts of a database as a pool names them.
 pub fn host_names(config: &Config, database: &pgweir_config::Database) -> String {
-    let hosts = hosts(config, database);
-    let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let names: Vec<String> = if database.is_for_patroni_to_say() {
+        database.patroni.iter().map(ToString::to_string).collect()
+    } else {
+        let hosts = hosts(config, database);
+        hosts.iter().map(ToString::to_string).collect()
+    };
     names.join(",")
 }
 
 /// Where a database lies: without `hosts`, as with libpq, behind the Unix socket.
 pub fn hosts(config: &Config, database: &pgweir_config::Database) -> Vec<pgweir_config::Host> {
-    if database.hosts.is_empty() {
+    if database.hosts.is_empty() && !database.is_for_patroni_to_say() {
         let dir = config.settings.unix_socket_dir.clone();
         return vec![pgweir_config::Host::Unix { dir, port: 5432 }];
     }

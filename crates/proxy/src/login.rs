@@ -260,7 +260,7 @@ async fn some_host(
 ) -> Result<Option<PoolId>, Report> {
     let shared = &worker.shared;
     let config = shared.config.load_full();
-    let Some(cluster) = shared.cluster_of(&config, &wish.database) else {
+    let Some(mut cluster) = shared.cluster_of(&config, &wish.database) else {
         return Ok(None);
     };
     let hold = config
@@ -279,6 +279,12 @@ async fn some_host(
                 failures: cluster.failures(),
                 waited: Some(began.elapsed()),
             }));
+        }
+        // It may have another one in its place by now.
+        let next = shared.cluster_of(&shared.config.load(), &wish.database);
+        if let Some(next) = next.filter(|next| !Arc::ptr_eq(next, &cluster)) {
+            version = next.version.subscribe();
+            cluster = next;
         }
     }
     Ok(shared.pool(&wish.database, &wish.user, Kind::Normal))

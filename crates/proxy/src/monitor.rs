@@ -57,7 +57,10 @@ pub fn start(worker: &Rc<Worker>, cluster: Arc<Cluster>) {
             }
             let nudged = cluster.nudge.notified();
             // Whoever is nudged looks again; whoever is not, when the next host is due.
-            let _ = tokio::time::timeout_at(next.into(), nudged).await;
+            match next {
+                Some(next) => drop(tokio::time::timeout_at(next.into(), nudged).await),
+                None => nudged.await,
+            }
         }
         for ask in asks {
             ask.notify_one();

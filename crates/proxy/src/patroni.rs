@@ -11,13 +11,14 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use pgweir_config::Endpoint;
+use pgweir_config::{Endpoint, Host};
 use pgweir_route::HostIndex;
 use pgweir_route::topology::Told;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
 use crate::cluster::Cluster;
+use crate::reload;
 use crate::roles;
 use crate::shared::Shared;
 use crate::worker::Worker;
@@ -79,12 +80,16 @@ impl Member {
         matches!(&*self.role, "leader" | "master" | "standby_leader")
     }
 
-    fn place(&self, cluster: &Cluster) -> Option<HostIndex> {
-        let host = Endpoint {
+    fn host(&self) -> Option<Host> {
+        let place = Endpoint {
             host: self.host.clone()?,
             port: self.port?,
         };
-        cluster.host(&host.authority())
+        place.authority().parse().ok()
+    }
+
+    fn place(&self, cluster: &Cluster) -> Option<HostIndex> {
+        cluster.host(&self.host()?.to_string())
     }
 }
 
@@ -96,13 +101,26 @@ pub fn start(worker: &Rc<Worker>, cluster: Arc<Cluster>) {
             let every = worker.shared.config.load().settings.monitor_interval;
             let asked = Instant::now();
             match members(&worker.shared, &cluster, every).await {
-                Ok(members) => tell(&worker.shared, &cluster, &members, asked),
+                Ok(members) => {
+                    find(&worker.shared, &cluster, &members);
+                    tell(&worker.shared, &cluster, &members, asked);
+                }
                 Err(Error::Unknown) => {}
                 Err(error) => tracing::debug!(cluster = %cluster.name, "Patroni: {error}"),
             }
             tokio::time::sleep(every).await;
         }
     });
+}
+
+/// Where nobody has said what the hosts are, they are Patroni's members.
+fn find(shared: &Shared, cluster: &Cluster, members: &[Member]) {
+    let mut hosts: Vec<Host> = members.iter().filter_map(Member::host).collect();
+    hosts.sort();
+    hosts.dedup();
+    if !hosts.is_empty() {
+        reload::discovered(shared, &endpoints(shared, cluster), &hosts);
+    }
 }
 
 fn tell(shared: &Shared, cluster: &Arc<Cluster>, members: &[Member], asked: Instant) {

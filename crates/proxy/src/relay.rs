@@ -141,7 +141,7 @@ impl Relay {
         let login = client.login.borrow().clone();
         let route = login.as_ref().and_then(|login| Route::of(&worker, login));
         if let Some(route) = &route {
-            *client.cluster.borrow_mut() = Some(Arc::clone(route.cluster()));
+            client.is_of(route.cluster());
             if route.judges() && session.mode() != Mode::Session {
                 session.route(worker.intents(route.database()));
                 let target = login.as_ref().and_then(|login| login.target);
@@ -338,21 +338,6 @@ impl Relay {
             self.client.enter(ClientState::InTransaction, now);
         }
         Ok(())
-    }
-
-    /// A transaction that no server has heard of yet is one all the same.
-    fn note_begun(&self, now: Instant) {
-        if !matches!(self.link, Link::None) || self.route.is_none() {
-            return;
-        }
-        if self.session.has_begun() {
-            self.client.enter(ClientState::InTransaction, now);
-            let since = self.client.transaction_since.get();
-            self.client.transaction_since.set(since.or(Some(now)));
-        } else if self.client.state.get() == ClientState::InTransaction {
-            self.client.enter(ClientState::Idle, now);
-            self.client.transaction_since.set(None);
-        }
     }
 
     /// One read of the client's socket, or a second look at what is held of it.

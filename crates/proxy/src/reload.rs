@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashSet;
-use pgweir_config::{Config, Mistake, Routing};
+use pgweir_config::{Config, Endpoint, Host, Mistake, Routing};
 use pgweir_pool::{PoolKey, WorkerId};
 
 use crate::files::Files;
@@ -84,8 +84,10 @@ pub fn warn(warnings: &[String]) {
 /// # Errors
 /// One line for each mistake.
 pub fn reload(shared: &Shared, source: &Source) -> Result<Changes, Vec<String>> {
-    let loaded = load(source)?;
+    let _one_at_a_time = shared.changing.lock();
+    let mut loaded = load(source)?;
     warn(&loaded.warnings);
+    shared.discovered.fill(&mut loaded.config);
     let changes = adopt(shared, loaded.config, Some(loaded.files));
     for setting in changes.needs_restart() {
         tracing::warn!(
@@ -102,6 +104,7 @@ pub fn reload(shared: &Shared, source: &Source) -> Result<Changes, Vec<String>> 
 /// # Errors
 /// What is wrong with it.
 pub fn set(shared: &Shared, key: &str, value: &str) -> Result<(), String> {
+    let _one_at_a_time = shared.changing.lock();
     let config = shared
         .config
         .load()
@@ -160,6 +163,17 @@ fn adopt(shared: &Shared, config: Config, files: Option<Files>) -> Changes {
         reconnect(shared, None);
     }
     changes
+}
+
+/// Patroni has said which hosts its cluster has.
+pub fn discovered(shared: &Shared, asked: &[Endpoint], hosts: &[Host]) {
+    let _one_at_a_time = shared.changing.lock();
+    let next = shared.discovered.learn(&shared.config.load(), asked, hosts);
+    if let Some(config) = next {
+        let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        tracing::info!(hosts = names.join(","), "Patroni's members");
+        apply(shared, config);
+    }
 }
 
 /// Has pools and log follow a configuration.

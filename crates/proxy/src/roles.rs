@@ -15,9 +15,12 @@ use crate::worker::Worker;
 
 /// All clusters of a configuration are watched, and no others.
 pub fn watch_all(shared: &Shared, config: &Config) {
-    shared.clusters.keep_those_of(config);
+    // The new ones take over from the old ones what is known.
     for database in config.databases.keys() {
         shared.cluster_of(config, database);
+    }
+    for gone in shared.clusters.keep_those_of(config) {
+        reroute(shared, &gone);
     }
 }
 
@@ -47,7 +50,7 @@ pub async fn confirmed(worker: &Worker, database: &Arc<str>, host: &Host) {
         return;
     };
     // Nothing is known of a last resort, and nothing is asked of what one reads from it.
-    if policy(&entry).last_resort {
+    if policy(&config, &entry).last_resort {
         return;
     }
     if let Some(cluster) = worker.shared.cluster_of(&config, database)

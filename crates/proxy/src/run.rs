@@ -219,13 +219,7 @@ fn start_workers(loaded: Loaded) -> io::Result<Started> {
     let (senders, mailboxes): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let (order, orders) = mpsc::unbounded_channel();
-    let shared = Shared::new(
-        Arc::new(loaded.config),
-        loaded.files,
-        loaded.written,
-        senders,
-        order,
-    );
+    let shared = Shared::new(loaded.config, loaded.files, loaded.written, senders, order);
     crate::roles::watch_all(&shared, &shared.config.load());
     let mut threads = Vec::new();
     for (number, mailbox) in mailboxes.into_iter().enumerate() {

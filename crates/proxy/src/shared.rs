@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::admission::{Admissions, Newcomers};
 use crate::cluster::{Cluster, Clusters};
+use crate::discovered::Discovered;
 use crate::dns::Dns;
 use crate::files::Files;
 use crate::limits;
@@ -58,6 +59,8 @@ pub struct Shared {
     pub pools: Mutex<Pools>,
     /// The configuration in force.
     pub config: ArcSwap<Config>,
+    /// Held by whoever makes a configuration from the one in force, until his is.
+    pub changing: Mutex<()>,
     /// Where and how it is written.
     pub written: Written,
     /// The secrets in force.
@@ -88,6 +91,8 @@ pub struct Shared {
     pub pam: Semaphore,
     /// The clusters that databases lie on.
     pub clusters: Clusters,
+    /// Hosts of clusters that Patroni knows.
+    pub discovered: Discovered,
     /// Where their statements went.
     pub routes: AllRoutes,
     /// Names of hosts.
@@ -119,7 +124,7 @@ pub struct Shared {
 impl Shared {
     /// For as many workers as there are mailboxes.
     pub fn new(
-        config: Arc<Config>,
+        mut config: Config,
         files: Files,
         written: Written,
         mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
@@ -127,6 +132,8 @@ impl Shared {
     ) -> Arc<Self> {
         let workers = mailboxes.len();
         let process_secret = rand::random();
+        let discovered = Discovered::default();
+        discovered.fill(&mut config);
         let Files {
             mut users,
             rules,
@@ -139,7 +146,8 @@ impl Shared {
         users::prepare(&mut users, &Users::default(), &salting);
         Arc::new(Self {
             pools: Mutex::new(Pools::new(workers as u16, LOCALITY)),
-            config: ArcSwap::new(config),
+            config: ArcSwap::from_pointee(config),
+            changing: Mutex::default(),
             written,
             users: ArcSwap::from_pointee(users),
             rules: ArcSwap::from_pointee(rules),
@@ -154,6 +162,7 @@ impl Shared {
             overall: Mutex::default(),
             listening: Mutex::default(),
             pam: Semaphore::new(pam::AT_ONCE),
+            discovered,
             clusters: Clusters::default(),
             routes: AllRoutes::default(),
             dns: Dns::default(),
@@ -298,7 +307,7 @@ impl Shared {
         kind: Kind,
     ) -> Option<PoolId> {
         let cluster = self.cluster_of(config, database);
-        let host = cluster.map(|cluster| cluster.hosts[cluster.any_host().0].to_string());
+        let host = cluster.and_then(|cluster| Some(cluster.any_host()?.to_string()));
         let key = limits::key_as(config, database, user, kind, host.as_deref())?;
         Some(self.pool_of(config, &key))
     }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use pgweir_config::Config;
+use pgweir_route::topology::NoPrimary;
 
 use crate::autodb::Autodb;
 use crate::client::{ClientShared, ClientState, Grant, QueueNotice};
@@ -94,7 +95,19 @@ fn end_hold(client: &ClientShared, config: &Config, database: &str, now: Instant
         return;
     };
     let mut held = client.held.borrow_mut();
-    let over = |held: &mut Held| now.saturating_duration_since(held.since) >= entry.failover_hold();
+    let user = client.login.borrow().as_ref().map(|it| it.user.clone());
+    let over = |held: &mut Held| {
+        let time = now.saturating_duration_since(held.since);
+        match held.why {
+            // It lasts as long as an operator wants it to, as with PAUSE of the database.
+            NoPrimary::Paused(_) => {
+                let user = user.as_deref().unwrap_or_default();
+                let limit = config.query_wait_timeout(entry.database, user);
+                !limit.is_zero() && time >= limit
+            }
+            _ => time >= entry.failover_hold(),
+        }
+    };
     if let Some(held) = held.take_if(over) {
         *client.grant.borrow_mut() = Some(Grant::NoHost(held.why));
         client.wake();

@@ -18,7 +18,7 @@ pub enum Balance {
 }
 
 /// How a database uses the hosts of its cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
     /// Whether what is read must not be older than what has been [seen](Seen).
     pub as_seen: bool,
@@ -32,6 +32,28 @@ pub struct Policy {
     pub balance: Balance,
     /// Whether the primary serves reads as any standby does.
     pub primary_shares: bool,
+    /// What is said of each host, in their order. A host behind the end is as good as any.
+    pub hosts: Vec<HostPolicy>,
+    /// A host that was down gets its part of the reads little by little, within so long.
+    pub slow_start: Duration,
+}
+
+/// What is said of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostPolicy {
+    /// How much of the reads it gets, measured against the others. With 0, none that another may serve.
+    pub weight: u32,
+    /// Whether it is in our own zone: others get no reads as long as such a one may serve them.
+    pub is_near: bool,
+}
+
+impl Default for HostPolicy {
+    fn default() -> Self {
+        Self {
+            weight: 1,
+            is_near: true,
+        }
+    }
 }
 
 /// What a statement asks for.
@@ -51,7 +73,7 @@ pub struct Choice {
     /// Why.
     pub why: Why,
     /// The host's [incarnation](Topology::incarnation): the choice stands as long as it does.
-    pub incarnation: u32,
+    pub incarnation: u64,
 }
 
 /// Why a statement goes to the host it goes to.
@@ -89,7 +111,7 @@ pub struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ReadFrom {
     host: HostIndex,
-    incarnation: u32,
+    incarnation: u64,
     last: Instant,
 }
 
@@ -102,7 +124,7 @@ impl Seen {
     }
 
     /// A standby has answered, not later than `now`, and was of this incarnation when it was chosen.
-    pub fn standby(&mut self, host: HostIndex, incarnation: u32, now: Instant) {
+    pub fn standby(&mut self, host: HostIndex, incarnation: u64, now: Instant) {
         let read = ReadFrom {
             host,
             incarnation,
@@ -223,16 +245,9 @@ pub fn choose(
         let wanted = wanted(*host);
         wanted.is_some_and(|wanted| topology.may_read(*host, wanted, now))
     };
-    let fresh: Candidates = hosts().filter(is_standby).filter(fits).collect();
     let share = primary.ok().filter(|_| policy.primary_shares);
-    // Where it has read before, it has not to ask whether it is new enough.
-    if let Some(ReadFrom { host, .. }) = seen.standby.filter(|_| policy.as_seen)
-        && fresh.contains(&host)
-    {
-        return Ok(choice(host, Why::Standby));
-    }
-    let all: Candidates = fresh.iter().copied().chain(share).collect();
-    if let Some(host) = chance.pick(policy.balance, &all) {
+    let able = hosts().filter(is_standby).filter(fits).chain(share);
+    if let Some(host) = chance.pick(policy.balance, policy.candidates(able, topology, now)) {
         let is_primary = share == Some(host);
         let why = if is_primary { Why::Share } else { Why::Standby };
         return Ok(choice(host, why));
@@ -252,7 +267,49 @@ pub fn choose(
         .or_else(|none| resort().ok_or(none))
 }
 
-type Candidates = smallvec::SmallVec<[HostIndex; 8]>;
+/// Hosts of which one is to be chosen, and what their part is. Invariant: no part is 0.
+type Candidates = smallvec::SmallVec<[(HostIndex, u64); 8]>;
+
+/// The part of a host of weight 1 that was not down: so fine are the steps of the slow start.
+const PART: u64 = 256;
+
+impl Policy {
+    /// Those among which chance decides.
+    fn candidates(
+        &self,
+        able: impl Iterator<Item = HostIndex>,
+        topology: &Topology,
+        now: Instant,
+    ) -> Candidates {
+        let of = |host: HostIndex| self.hosts.get(host.0).copied().unwrap_or_default();
+        let able: smallvec::SmallVec<[HostIndex; 8]> = able.collect();
+        let best = able.iter().map(|host| {
+            let HostPolicy { weight, is_near } = of(*host);
+            (weight > 0, is_near)
+        });
+        // Weight before zone: who has weight 0 is to get nothing.
+        let best = best.max().unwrap_or_default();
+        let candidates = able.iter().filter_map(|host| {
+            let HostPolicy { weight, is_near } = of(*host);
+            let part = u64::from(weight.max(1)) * self.warmth(*host, topology, now);
+            ((weight > 0, is_near) == best).then_some((*host, part))
+        });
+        candidates.collect()
+    }
+
+    /// Of [`PART`] how much a host gets that has come up.
+    fn warmth(&self, host: HostIndex, topology: &Topology, now: Instant) -> u64 {
+        let Some(up) = topology.up_since(host) else {
+            return PART;
+        };
+        let up = now.saturating_duration_since(up).as_millis() as u64;
+        let whole = self.slow_start.as_millis() as u64;
+        if up >= whole {
+            return PART;
+        }
+        (PART * up / whole).max(1)
+    }
+}
 
 /// What choosing among equals goes by.
 pub struct Chance<'a> {
@@ -265,28 +322,55 @@ pub struct Chance<'a> {
 }
 
 impl Chance<'_> {
-    fn pick(&self, balance: Balance, among: &[HostIndex]) -> Option<HostIndex> {
-        let count = among.len() as u64;
-        if count <= 1 {
-            return among.first().copied();
+    fn pick(&self, balance: Balance, mut among: Candidates) -> Option<HostIndex> {
+        if among.len() <= 1 {
+            return among.first().map(|(host, _)| *host);
         }
-        let at = |number: u64| among[(number % count) as usize];
-        Some(match balance {
-            Balance::RoundRobin => at(self.turn),
-            Balance::Random => at(self.dice),
-            Balance::LeastOutstanding => {
-                let one = self.dice % count;
-                // Another one: never the same.
-                let other = (one + 1 + (self.dice >> 32) % (count - 1)) % count;
-                let (one, other) = (at(one), at(other));
-                if (self.load)(other) < (self.load)(one) {
-                    other
-                } else {
-                    one
-                }
-            }
-        })
+        if balance == Balance::RoundRobin {
+            return self.in_turn(&among);
+        }
+        let one = draw(self.dice as u32, &among)?;
+        if balance == Balance::Random {
+            return Some(among[one].0);
+        }
+        // Another one: never the same.
+        let (one, part) = among.remove(one);
+        let (other, other_part) = among[draw((self.dice >> 32) as u32, &among)?];
+        let load = |host: HostIndex| u128::from((self.load)(host));
+        // What it has to do for its part.
+        let (here, there) = (
+            load(one) * u128::from(other_part),
+            load(other) * u128::from(part),
+        );
+        Some(if there < here { other } else { one })
     }
+
+    /// In each round a host is next as often as its part is of the smallest one.
+    fn in_turn(&self, among: &Candidates) -> Option<HostIndex> {
+        let smallest = among.iter().map(|(_, part)| *part).min()?;
+        let turns = |part: u64| part / smallest;
+        let round: u64 = among.iter().map(|(_, part)| turns(*part)).sum();
+        let mut place = self.turn % round;
+        for (host, part) in among {
+            match place.checked_sub(turns(*part)) {
+                Some(rest) => place = rest,
+                None => return Some(*host),
+            }
+        }
+        None
+    }
+}
+
+/// The place of one of several, each as likely as its part is large.
+fn draw(dice: u32, among: &Candidates) -> Option<usize> {
+    let whole: u64 = among.iter().map(|(_, part)| part).sum();
+    // As far along the whole as the dice among all numbers.
+    let mut place = ((u128::from(dice) * u128::from(whole)) >> 32) as u64;
+    among.iter().position(|(_, part)| {
+        let is_here = place < *part;
+        place = place.saturating_sub(*part);
+        is_here
+    })
 }
 
 impl std::fmt::Debug for Chance<'_> {

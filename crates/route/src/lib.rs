@@ -25,12 +25,13 @@ mod hosts;
 pub mod intent;
 pub mod lex;
 mod names;
-#[cfg(test)]
-mod simulation;
 pub mod topology;
 
-pub use choice::{Balance, Chance, Choice, Policy, Seen, Want, Why, choose};
+pub use choice::{Balance, Chance, Choice, HostPolicy, Policy, Seen, Want, Why, choose};
 pub use hosts::{HostIndex, Hosts, Order, Outcome};
 pub use intent::{Intent, Judgement, Reason, judge};
 pub use names::{NameRow, Names, Trust, Unknown, ZoneRow, zone_of};
 pub use topology::Topology;
+
+#[cfg(test)]
+mod tests;

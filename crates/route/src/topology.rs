@@ -129,11 +129,7 @@ pub struct Topology {
 
 impl Topology {
     /// `count` hosts of which nothing is known: all are due at once.
-    ///
-    /// # Panics
-    /// When there are none.
     pub fn new(count: usize, pace: Pace, now: Instant) -> Self {
-        assert!(count > 0, "a cluster has at least one host");
         Self {
             pace,
             hosts: vec![Host::new(now); count],
@@ -144,13 +140,35 @@ impl Topology {
         }
     }
 
+    /// The same cluster with other hosts: for each, which one it was, if it was there before. What is known
+    /// of those stays known.
+    #[must_use]
+    pub fn with_hosts(&self, before: &[Option<HostIndex>], pace: Pace, now: Instant) -> Self {
+        let place = |old: usize| before.iter().position(|it| *it == Some(HostIndex(old)));
+        let host = |old: &Option<HostIndex>| {
+            let known = old.and_then(|old| self.hosts.get(old.0)).cloned();
+            known.unwrap_or_else(|| Host::new(now))
+        };
+        let primary = self.primary.and_then(place);
+        Self {
+            pace,
+            hosts: before.iter().map(host).collect(),
+            system: self.system,
+            timeline: self.timeline,
+            // Positions of another primary say nothing about the standbys of whoever is next.
+            samples: primary.map_or_else(Samples::default, |_| self.samples.clone()),
+            primary,
+        }
+    }
+
     /// How many hosts there are.
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a cluster has at least one host"
-    )]
     pub fn len(&self) -> usize {
         self.hosts.len()
+    }
+
+    /// Whether there are none: nobody has said yet who they are.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
     }
 
     /// Somebody waits for a standby to be new enough: all hosts are due soon.
@@ -169,8 +187,13 @@ impl Topology {
 
     /// A number that changes whenever a host may have begun anew: a standby that has crashed begins with less
     /// than it has shown before.
-    pub fn incarnation(&self, host: HostIndex) -> u32 {
+    pub fn incarnation(&self, host: HostIndex) -> u64 {
         self.hosts.get(host.0).map_or(0, Host::incarnation)
+    }
+
+    /// When a host that was down was first heard of again; none: it was never down.
+    pub fn up_since(&self, host: HostIndex) -> Option<Instant> {
+        self.hosts.get(host.0).and_then(Host::up_since)
     }
 
     /// Whether a host has answered what was asked later than that. A connection to it that was opened before
@@ -198,9 +221,8 @@ impl Topology {
     }
 
     /// When the next host is due.
-    pub fn next_due(&self) -> Instant {
-        let due = self.hosts.iter().map(Host::due_at);
-        due.min().expect("a cluster has at least one host")
+    pub fn next_due(&self) -> Option<Instant> {
+        self.hosts.iter().map(Host::due_at).min()
     }
 
     /// A host has answered what was asked at `asked`.
@@ -215,7 +237,7 @@ impl Topology {
             let Some(known) = topology.hosts.get_mut(host.0) else {
                 return;
             };
-            let is_news = known.answered(probe, asked);
+            let is_news = known.answered(probe, asked, now);
             if topology.primary.is_some() && Some(probe.system) == topology.system {
                 // What a timeline was once it stays, so this counts however late it comes.
                 topology.timeline = topology.timeline.max(probe.timeline);
@@ -270,7 +292,7 @@ impl Topology {
     /// There is none now; the statement waits.
     pub fn primary(&self) -> Result<HostIndex, NoPrimary> {
         let all_asked = self.hosts.iter().all(Host::has_been_asked);
-        if self.primary.is_none() && !all_asked {
+        if self.primary.is_none() && (!all_asked || self.is_empty()) {
             // Another one may have a higher timeline, or all others another system.
             return Err(NoPrimary::NotYetKnown);
         }

@@ -173,7 +173,8 @@ fn r3_what_is_under_way_on_an_old_primary_ends(major: Major) {
 
 fn a_host_is_paused(major: Major) {
     let trio = Trio::start(major);
-    let (pooler, target) = trio.pooler(|config, _| config);
+    let (pooler, target) =
+        trio.pooler(|config, database| config.database_set(database, "failover_hold", "300ms"));
     let mut wire = Wire::connect(&target);
     wire.sql("CREATE TABLE t (v int)");
     trio.settled(&pooler);
@@ -207,6 +208,8 @@ fn a_host_is_paused(major: Major) {
     second.silent();
     wire.sql("COMMIT");
     console.until_ready();
+    // That lasts for as long as it takes: it is no failover.
+    thread::sleep(Duration::from_millis(800));
     second.silent();
     let error = console.sql_error(&format!("PAUSE {}", name(primary)));
     assert_eq!(error.message, "already suspended/paused");

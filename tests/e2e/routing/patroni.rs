@@ -7,29 +7,27 @@ use std::time::{Duration, Instant};
 use pgweir_tests::{Config, Patroni, Pooler, Target, Wire, eventually};
 use pgweir_wire::encode;
 
-/// In front of the three.
+/// In front of the three; Patroni says who they are.
 fn pooler(patroni: &Patroni) -> (Pooler, Target) {
-    let hosts: Vec<String> = patroni
-        .members()
-        .iter()
-        .map(|member| format!("127.0.0.1:{}", member.port()))
-        .collect();
+    pooler_with(patroni, |config| config)
+}
+
+/// The same, with more in its configuration.
+fn pooler_with(patroni: &Patroni, more: impl FnOnce(Config) -> Config) -> (Pooler, Target) {
     let apis: Vec<String> = patroni
         .members()
         .iter()
         .map(|member| format!("http://127.0.0.1:{}", member.api()))
         .collect();
-    let three = |texts: &[String]| -> [String; 3] { texts.to_vec().try_into().expect("three") };
-    let (hosts, apis) = (three(&hosts), three(&apis));
+    let apis: [String; 3] = apis.try_into().expect("three");
     let config = Config::new()
         .user("app")
         .user("monitor")
         .set("monitor_user", "monitor")
         .set("log_level", "debug")
-        .database_set("work", "hosts", hosts.each_ref().map(String::as_str))
         .database_set("work", "patroni", apis.each_ref().map(String::as_str))
         .database_set("work", "routing", "automatic");
-    let pooler = Pooler::start(&config);
+    let pooler = Pooler::start(&more(config));
     let target = pooler.target("work");
     eventually("all are known", || {
         let rows = pooler.rows("SHOW HOSTS");
@@ -37,6 +35,19 @@ fn pooler(patroni: &Patroni) -> (Pooler, Target) {
         (used && rows.len() == 3).then_some(())
     });
     (pooler, target)
+}
+
+/// The hosts are named, and Patroni has its say besides.
+fn named(patroni: &Patroni) -> (Pooler, Target) {
+    let hosts: Vec<String> = patroni
+        .members()
+        .iter()
+        .map(|member| format!("127.0.0.1:{}", member.port()))
+        .collect();
+    let hosts: [String; 3] = hosts.try_into().expect("three");
+    pooler_with(patroni, |config| {
+        config.database_set("work", "hosts", hosts.each_ref().map(String::as_str))
+    })
 }
 
 /// Writers and readers, each on one connection that must stay.
@@ -92,7 +103,7 @@ fn prepare(target: &Target) {
 #[test]
 fn a_switchover_fails_nothing() {
     let patroni = Patroni::start();
-    let (pooler, target) = pooler(&patroni);
+    let (pooler, target) = named(&patroni);
     prepare(&target);
     let load = Load {
         target: &target,

@@ -1,12 +1,13 @@
 //! What goes where.
 
-use pgweir_tests::{Major, Wire, cases, script};
+use pgweir_tests::{Major, Target, Wire, cases, script};
 use pgweir_wire::encode;
 
 use super::{Place, Trio, WHERE, routed};
 
 cases! {
     reads_go_to_standbys_and_writes_to_the_primary;
+    zones_and_weights_say_where_reads_go;
     a_name_says_who_is_meant;
     what_a_standby_refuses_runs_on_the_primary;
     r2_one_transaction_one_host;
@@ -54,6 +55,31 @@ fn reads_go_to_standbys_and_writes_to_the_primary(major: Major) {
     assert!(routed(&pooler, "standby", "query") >= 1);
     assert_eq!(routed(&pooler, "primary", "write"), 1);
     assert_eq!(routed(&pooler, "primary", "write_in_query"), 1);
+}
+
+fn zones_and_weights_say_where_reads_go(major: Major) {
+    let trio = Trio::shared(major);
+    let [primary, one, other] = trio.hosts();
+    let [_, one_port, other_port] = trio.ports();
+    let all_read_at = |target: &Target, port: u16| {
+        for _ in 0..20 {
+            assert_eq!(Wire::connect(target).sql(WHERE), [port.to_string()]);
+        }
+    };
+    let zones = [format!("{one} = here"), format!("{other} = there")];
+    let (_pooler, target) = trio.pooler(|config, database| {
+        let zones = zones.each_ref().map(String::as_str);
+        let config = config.set("zone", "here");
+        config.database_set(database, "zones", zones)
+    });
+    all_read_at(&target, one_port);
+    let weights = [format!("{primary} = 0"), format!("{one} = 0")];
+    let (_pooler, target) = trio.pooler(|config, database| {
+        let weights = weights.each_ref().map(String::as_str);
+        let config = config.database_set(database, "primary_reads", "share");
+        config.database_set(database, "weights", weights)
+    });
+    all_read_at(&target, other_port);
 }
 
 fn a_name_says_who_is_meant(major: Major) {

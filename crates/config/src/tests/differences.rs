@@ -169,6 +169,7 @@ fn change<T: Table>(section: &mut T, key: &crate::table::Key<T>) {
         "tlsv1.3",
         "db:7",
         "http://db:7",
+        "db:7 = 7",
         "1MB",
     ];
     for word in words.into_iter().chain(versions) {

@@ -91,7 +91,9 @@ impl Relay {
         let taken = match &mut self.route {
             None => worker.take_or_move(&mut self.pool, Kind::Normal, &self.client, now),
             Some(route) => {
-                match route.choose(&worker, &self.session, now) {
+                let choice = route.choose(&worker, &self.session, now);
+                self.client.is_of(route.cluster());
+                match choice {
                     Ok(Some(pool)) => self.pool = pool,
                     // The database is gone, and so is its pool.
                     Ok(None) => {}
@@ -120,7 +122,11 @@ impl Relay {
         let entry = login
             .as_ref()
             .and_then(|login| config.database(&login.database));
-        let max = entry.map_or(0, |entry| entry.failover_hold_clients());
+        let max = match why {
+            // As with PAUSE of the database, any number of clients waits.
+            NoPrimary::Paused(_) => 0,
+            _ => entry.map_or(0, |entry| entry.failover_hold_clients()),
+        };
         let mut held = self.client.held.borrow_mut();
         if let Some(held) = &mut *held {
             held.why = why;

@@ -13,7 +13,8 @@ use pgweir_route::{Choice, HostIndex, Policy, Seen, Want, Why};
 use pgweir_session::{Client, Setback, Target, Unit};
 
 use super::again::Asked;
-use crate::client::Login;
+use super::{Link, Relay};
+use crate::client::{ClientState, Login};
 use crate::cluster::{Cluster, InUse, policy};
 use crate::routes::{Place, Routes};
 use crate::worker::Worker;
@@ -57,7 +58,7 @@ pub(super) struct Used {
     /// Whether it is used as the primary.
     pub(super) is_primary: bool,
     /// What it was when it was chosen.
-    incarnation: u32,
+    incarnation: u64,
 }
 
 /// By what a unit is sent.
@@ -126,7 +127,7 @@ impl Route {
             Routing::ByName if entry.is_read_only() => Way::Standby,
             Routing::ByName | Routing::Off => Way::Primary,
         };
-        self.policy = policy(&entry);
+        self.policy = policy(config, &entry);
         self.is_shared = entry.consistency() == Consistency::Application;
     }
 
@@ -140,9 +141,11 @@ impl Route {
         if let Some(cluster) = worker.shared.cluster_of(&config, &self.login.database)
             && !Arc::ptr_eq(&cluster, &self.cluster)
         {
-            // Positions of one cluster say nothing about another one.
             self.pools = vec![None; cluster.hosts.len()];
+            // Positions of one cluster say nothing about another one. If it is the same with other hosts, what
+            // was seen until now must be seen from then on.
             (self.seen, self.group) = (Seen::default(), None);
+            self.seen.primary(Instant::now());
             self.cluster = cluster;
         }
         self.follow(&config);
@@ -322,6 +325,23 @@ impl Used {
             seen.primary(now);
         } else {
             seen.standby(self.host.host(), self.incarnation, now);
+        }
+    }
+}
+
+impl Relay {
+    /// A transaction that no server has heard of yet is one all the same.
+    pub(super) fn note_begun(&self, now: Instant) {
+        if !matches!(self.link, Link::None) || self.route.is_none() {
+            return;
+        }
+        if self.session.has_begun() {
+            self.client.enter(ClientState::InTransaction, now);
+            let since = self.client.transaction_since.get();
+            self.client.transaction_since.set(since.or(Some(now)));
+        } else if self.client.state.get() == ClientState::InTransaction {
+            self.client.enter(ClientState::Idle, now);
+            self.client.transaction_since.set(None);
         }
     }
 }

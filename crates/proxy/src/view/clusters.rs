@@ -123,7 +123,7 @@ pub fn explained(shared: &Shared, text: &str) -> Vec<ExplainedRow> {
             let cluster = shared.cluster_of(&config, name)?;
             let known = &shared.routes.of(&name.as_str().into()).known;
             let (reason, row) = explain(&*known.snapshot());
-            let policy = policy(database);
+            let policy = policy(&config, database);
             let want = match reason.intent() {
                 Intent::Primary => Want::Primary,
                 _ => Want::Read,

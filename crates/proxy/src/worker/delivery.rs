@@ -157,6 +157,13 @@ impl Worker {
         for client in self.clients() {
             let is_its = |own: &Arc<Cluster>| Arc::ptr_eq(own, cluster);
             let is_its = client.cluster.borrow().as_ref().is_some_and(is_its);
+            if is_its && cluster.is_retired() {
+                // Those in the middle of something do not ask before its end, and are to hear of its successor.
+                let login = client.login.borrow().clone();
+                let config = self.shared.config.load();
+                let next = login.and_then(|it| self.shared.cluster_of(&config, &it.database));
+                *client.cluster.borrow_mut() = next;
+            }
             if is_its && is_fenced(&client, cluster) {
                 client.kill(Kill::Fenced);
                 continue;

@@ -46,6 +46,11 @@ impl Scene {
         }
     }
 
+    fn has_read(&mut self, host: usize, at: Instant) {
+        let host = HostIndex(host);
+        self.seen.standby(host, self.topology.incarnation(host), at);
+    }
+
     fn later(&mut self) -> Instant {
         self.now += Duration::from_millis(10);
         self.now
@@ -55,7 +60,8 @@ impl Scene {
         let load = self.load;
         let chance = Chance {
             load: &|host| load[host.0],
-            dice,
+            // Spread over all numbers.
+            dice: dice.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             turn: dice,
         };
         let Self {
@@ -99,7 +105,7 @@ fn r4_after_a_write_reads_stay_on_the_primary_until_a_later_sample_is_replayed()
 fn r4_who_has_read_from_one_standby_reads_from_another_only_if_that_is_as_far() {
     let mut scene = Scene::new();
     let read = scene.later();
-    scene.seen.standby(HostIndex(1), 0, read);
+    scene.has_read(1, read);
     assert_eq!(scene.choose(Want::Read, 1), (1, Why::Standby));
     let now = scene.now;
     let gone = crate::topology::Trouble::Refused;
@@ -121,7 +127,7 @@ fn r4_who_has_read_from_one_standby_reads_from_another_only_if_that_is_as_far() 
 fn r4_a_standby_that_begins_anew_is_another_one() {
     let mut scene = Scene::new();
     let read = scene.later();
-    scene.seen.standby(HostIndex(1), 0, read);
+    scene.has_read(1, read);
     let broken = crate::topology::Trouble::Broken;
     scene.topology.troubled(HostIndex(1), broken, read, read);
     scene.are_at([200, 199, 200]);
@@ -139,8 +145,8 @@ fn r4_a_standby_that_begins_anew_is_another_one() {
 fn r4_of_two_that_are_read_from_at_once_both_count() {
     let mut scene = Scene::new();
     let (first, second) = (scene.later(), scene.later());
-    scene.seen.standby(HostIndex(1), 0, first);
-    scene.seen.standby(HostIndex(2), 0, second);
+    scene.has_read(1, first);
+    scene.has_read(2, second);
     assert_eq!(
         scene.read(),
         (0, Why::NotFresh),
@@ -197,13 +203,96 @@ fn loads_are_balanced() {
         );
     }
     scene.policy.primary_shares = true;
-    let shares: Vec<(usize, Why)> = (0..3).map(|dice| scene.choose(Want::Read, dice)).collect();
+    let shares: Vec<(usize, Why)> = (0..9).map(|dice| scene.choose(Want::Read, dice)).collect();
     assert!(shares.contains(&(0, Why::Share)), "{shares:?}");
     scene.policy.balance = Balance::RoundRobin;
     let turns: Vec<usize> = (0..4)
         .map(|turn| scene.choose(Want::Read, turn).0)
         .collect();
     assert_eq!(turns, [1, 2, 0, 1]);
+}
+
+/// How often each host is chosen in 1000 times.
+fn counts(scene: &mut Scene) -> [u32; HOSTS] {
+    let mut counts = [0; HOSTS];
+    for dice in 0..1000 {
+        counts[scene.choose(Want::Read, dice).0] += 1;
+    }
+    counts
+}
+
+fn weighted(weights: [u32; HOSTS]) -> Scene {
+    let mut scene = Scene::new();
+    let policy = |weight| HostPolicy {
+        weight,
+        is_near: true,
+    };
+    scene.policy = Policy {
+        primary_shares: true,
+        hosts: weights.map(policy).to_vec(),
+        ..Policy::default()
+    };
+    scene
+}
+
+#[test]
+fn hosts_get_what_they_weigh() {
+    for balance in [Balance::Random, Balance::RoundRobin] {
+        let mut scene = weighted([10, 30, 60]);
+        scene.policy.balance = balance;
+        let [one, two, three] = counts(&mut scene);
+        assert!(one.abs_diff(100) < 20, "{balance:?}: {one}");
+        assert!(two.abs_diff(300) < 20, "{balance:?}: {two}");
+        assert!(three.abs_diff(600) < 20, "{balance:?}: {three}");
+    }
+    // What one has to do counts by what it weighs.
+    let mut scene = weighted([0, 1, 2]);
+    scene.load = [0, 10, 19];
+    assert_eq!(counts(&mut scene), [0, 0, 1000]);
+    scene.load = [0, 10, 21];
+    assert_eq!(counts(&mut scene), [0, 1000, 0]);
+    // Without weight only where nobody else may.
+    let mut scene = weighted([0, 0, 1]);
+    assert_eq!(counts(&mut scene), [0, 0, 1000]);
+    let (gone, now) = (crate::topology::Trouble::Refused, scene.now);
+    scene.topology.troubled(HostIndex(2), gone, now, now);
+    scene.policy.primary_shares = false;
+    assert_eq!(scene.read(), (1, Why::Standby));
+}
+
+#[test]
+fn the_own_zone_comes_first() {
+    let mut scene = weighted([1, 1, 1]);
+    scene.policy.primary_shares = false;
+    scene.policy.hosts[2].is_near = false;
+    assert_eq!(counts(&mut scene), [0, 1000, 0]);
+    let (gone, now) = (crate::topology::Trouble::Refused, scene.now);
+    scene.topology.troubled(HostIndex(1), gone, now, now);
+    assert_eq!(counts(&mut scene), [0, 0, 1000]);
+}
+
+#[test]
+fn who_comes_up_is_spared_at_first() {
+    let mut scene = weighted([1, 1, 1]);
+    scene.policy.balance = Balance::Random;
+    scene.policy.primary_shares = false;
+    scene.policy.slow_start = Duration::from_secs(10);
+    let (gone, now) = (crate::topology::Trouble::Refused, scene.now);
+    scene.topology.troubled(HostIndex(1), gone, now, now);
+    scene.are_at([100, 100, 100]);
+    let mut before = 0;
+    for second in 0..10 {
+        let [_, one, two] = counts(&mut scene);
+        assert!(
+            one >= before && two > one,
+            "second {second}: {one} of {}",
+            one + two
+        );
+        before = one;
+        scene.are_at([100, 100, 100]);
+    }
+    let [_, one, two] = counts(&mut scene);
+    assert!(one.abs_diff(two) < 50, "{one} and {two}");
 }
 
 #[test]
@@ -229,7 +318,7 @@ fn the_last_candidate_is_never_excluded() {
     assert_eq!(none, Err(NoPrimary::Down(HostIndex(0))));
     let policy = Policy {
         last_resort: true,
-        ..*policy
+        ..policy.clone()
     };
     let some = choose(topology, &policy, Want::Read, &mut seen, &chance, scene.now);
     assert_eq!(some.map(|choice| choice.why), Ok(Why::LastResort));

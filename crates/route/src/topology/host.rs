@@ -1,5 +1,6 @@
 //! One host: what it said last, and what speaks against it.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Lsn;
@@ -57,14 +58,22 @@ pub(super) struct Host {
     asked: Option<Instant>,
     was_asked: bool,
     paused: bool,
-    /// How often something went wrong with it. While that stays the same, it has not begun anew.
-    incarnation: u32,
+    /// Another number whenever something goes wrong with it, and never that of another host. While it
+    /// stays the same, the host has not begun anew.
+    incarnation: u64,
+    /// When it was first heard of again after it was down.
+    up: Option<Instant>,
 }
 
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// So many answers in a row may get lost before a host counts as down.
 const MISSES_MAX: u32 = 2;
+
+fn next_incarnation() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Relaxed)
+}
 
 impl Host {
     pub(super) fn new(now: Instant) -> Self {
@@ -79,7 +88,8 @@ impl Host {
             asked: None,
             was_asked: false,
             paused: false,
-            incarnation: 0,
+            incarnation: next_incarnation(),
+            up: None,
         }
     }
 
@@ -119,7 +129,7 @@ impl Host {
     }
 
     /// Takes an answer, unless a later one has come already; says whether it did.
-    pub(super) fn answered(&mut self, probe: Probe, asked: Instant) -> bool {
+    pub(super) fn answered(&mut self, probe: Probe, asked: Instant, now: Instant) -> bool {
         self.was_asked = true;
         // Silence tells nothing that an answer could be older than.
         let contradicted = self
@@ -129,6 +139,9 @@ impl Host {
             || contradicted.is_some_and(|(_, since)| since >= asked);
         if is_late {
             return false;
+        }
+        if self.is_down() {
+            self.up = Some(now);
         }
         self.answer = Some((probe, asked));
         self.trouble = None;
@@ -141,7 +154,7 @@ impl Host {
 
     pub(super) fn troubled(&mut self, trouble: Trouble, since: Instant, now: Instant) {
         self.was_asked = true;
-        self.incarnation = self.incarnation.wrapping_add(1);
+        self.incarnation = next_incarnation();
         if self.answer.is_some_and(|(_, asked)| asked > since) {
             return;
         }
@@ -171,7 +184,11 @@ impl Host {
         }
     }
 
-    pub(super) fn incarnation(&self) -> u32 {
+    pub(super) fn up_since(&self) -> Option<Instant> {
+        self.up
+    }
+
+    pub(super) fn incarnation(&self) -> u64 {
         self.incarnation
     }
 

@@ -16,7 +16,7 @@ pub struct Lag {
 }
 
 /// The primary's positions, in the order in which they were asked for.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Samples {
     /// Invariant: moments and positions rise.
     list: VecDeque<(Instant, Lsn)>,

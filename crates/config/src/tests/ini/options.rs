@@ -12,13 +12,14 @@ use crate::user::User;
 use crate::value::Raw;
 
 /// Keys of ours that PgBouncer does not have.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "error_style",
     "log_format",
     "log_level",
     "max_statement_size",
     "monitor_interval",
     "monitor_user",
+    "zone",
     "report_pooler",
     "shutdown_timeout",
     "pam_service",

@@ -4,12 +4,17 @@
 //! mistaken for others; a `Topology` that asks them; clients that write where it says and read where it allows.
 //! What it did is judged by what was really so. Time is a number; hosts have no clocks that anybody asks.
 
-use std::collections::VecDeque;
+mod clients;
+mod real;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::topology::{Freshness, Lsn, Pace, Probe, Told, Topology, Trouble};
-use crate::{Chance, Choice, HostIndex, Policy, Seen, Want, Why, choose};
+use crate::topology::{Freshness, Pace, Probe, Told, Topology, Trouble};
+use crate::{HostIndex, Seen};
+
+use clients::Asked;
+use real::{Random, Real, Write};
 
 const SEEDS: u64 = 400;
 const STEP: Duration = Duration::from_millis(10);
@@ -22,88 +27,6 @@ const AWAY_STEPS: u64 = 450;
 /// For so long reads ask for a write.
 const REMEMBERED: u64 = 500;
 
-/// splitmix64
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % limit
-    }
-
-    fn host(&mut self) -> usize {
-        self.below(HOSTS as u64) as usize
-    }
-}
-
-/// A write: the timeline and position at which it is.
-type Write = (u32, u64);
-
-/// What a host really is.
-struct Real {
-    in_recovery: bool,
-    /// Timelines with the last position that it has of each; the last one is its own.
-    history: Vec<Write>,
-    /// Before this step it does not listen, and before this one it does not answer.
-    down_until: u64,
-    frozen_until: u64,
-    /// Nothing passes between it and us, and between it and the others.
-    cut_until: u64,
-    alone_until: u64,
-    /// Somebody else has its address.
-    foreign_until: u64,
-    /// How often it was started, and how often that was where the last answer came from.
-    started: u32,
-    probed: u32,
-    /// When a client's connection to it was opened, and how often it had been started then.
-    opened: (u64, u32),
-}
-
-impl Real {
-    fn timeline(&self) -> u32 {
-        self.history.last().expect("it has one").0
-    }
-
-    fn lsn(&self) -> u64 {
-        self.history.last().expect("it has one").1
-    }
-
-    fn has(&self, write: Write) -> bool {
-        self.history
-            .iter()
-            .any(|(timeline, end)| *timeline == write.0 && write.1 <= *end)
-    }
-
-    fn stop(&mut self, until: u64) {
-        self.down_until = self.down_until.max(until);
-    }
-
-    /// All connections end. What a standby has replayed since its last restartpoint, it replays again, and shows
-    /// a past that it was already beyond.
-    fn crash(&mut self, until: u64, lost: u64) {
-        self.stop(until);
-        self.started += 1;
-        self.alone_until = self.alone_until.max(until + 100);
-        let last = self.history.last_mut().expect("it has one");
-        if self.in_recovery {
-            last.1 -= lost.min(last.1);
-        }
-    }
-
-    fn probe(&self, step: u64) -> Probe {
-        let is_foreign = step < self.foreign_until;
-        Probe {
-            in_recovery: self.in_recovery && !is_foreign,
-            timeline: if is_foreign { 99 } else { self.timeline() },
-            system: if is_foreign { 2 } else { 1 },
-            lsn: Lsn(self.lsn()),
-        }
-    }
-}
-
 enum Message {
     /// Reaches the host.
     Question,
@@ -114,15 +37,6 @@ enum Message {
 
 /// On its way: when it arrives, to or from whom, and when the probe was begun.
 struct Flight(u64, usize, u64, Message);
-
-/// What a client has asked.
-struct Asked {
-    choice: Choice,
-    /// What had been shown by then.
-    shown: Vec<Write>,
-    /// The step in which it is answered.
-    served: u64,
-}
 
 struct World {
     random: Random,
@@ -169,7 +83,7 @@ impl World {
         };
         Self {
             random: Random(seed),
-            latency: if seed % 2 == 0 { 30 } else { 3 },
+            latency: if seed.is_multiple_of(2) { 30 } else { 3 },
             start,
             step: 0,
             hosts: (0..HOSTS).map(real).collect(),
@@ -515,81 +429,6 @@ impl World {
     fn is_confirmed(&self, host: usize) -> bool {
         let opened = self.at(self.hosts[host].opened.0);
         self.topology.has_answered_since(HostIndex(host), opened)
-    }
-
-    /// Clients that count as one go wherever they are sent, which takes its time, and must never see less than had
-    /// been seen when they asked.
-    fn use_clients(&mut self) {
-        for client in 0..self.asked.len() {
-            match self.asked[client].take() {
-                Some(asked) if asked.served <= self.step => self.serve(asked),
-                None if self.random.below(4) == 0 => self.asked[client] = self.choose(),
-                waiting => self.asked[client] = waiting,
-            }
-        }
-    }
-
-    fn choose(&mut self) -> Option<Asked> {
-        let policy = Policy {
-            as_seen: true,
-            ..Policy::default()
-        };
-        let want = if self.random.below(50) == 0 {
-            Want::Primary
-        } else {
-            Want::Read
-        };
-        let nothing = |_| 0;
-        let chance = Chance {
-            load: &nothing,
-            dice: self.random.below(u64::MAX),
-            turn: 0,
-        };
-        let (now, mut seen) = (self.at(self.step), Seen::default());
-        seen.join(&self.seen);
-        let choice = choose(&self.topology, &policy, want, &mut seen, &chance, now).ok()?;
-        if choice.why == Why::NotFresh {
-            self.topology.freshness_is_wanted();
-        }
-        Some(Asked {
-            choice,
-            shown: self.shown.clone(),
-            served: self.step + self.random.below(20),
-        })
-    }
-
-    fn serve(&mut self, asked: Asked) {
-        let (now, choice) = (self.at(self.step), asked.choice);
-        let host = choice.host.0;
-        if choice.why != Why::Standby {
-            if !self.is_reached(host) || self.hosts[host].in_recovery {
-                return;
-            }
-            self.seen.primary(now);
-        } else {
-            let is_so = choice.incarnation == self.topology.incarnation(choice.host);
-            if !self.is_reached(host) || !is_so || !self.is_confirmed(host) {
-                return;
-            }
-            // What was lost in a failover nobody will see again.
-            let leads = &self.hosts[self.leader];
-            let mut shown = asked.shown.iter().filter(|write| leads.has(**write));
-            assert!(
-                shown.all(|write| self.hosts[host].has(*write)),
-                "r4: host {host} has {:?} and not all of {:?}",
-                self.hosts[host].history,
-                asked.shown
-            );
-            self.counts[4] += 1;
-            self.seen.standby(choice.host, choice.incarnation, now);
-        }
-        let leads = &self.hosts[self.leader];
-        self.shown.retain(|write| leads.has(*write));
-        let last = *self.hosts[host].history.last().expect("it has one");
-        match self.shown.iter_mut().find(|shown| shown.0 == last.0) {
-            Some(shown) => shown.1 = shown.1.max(last.1),
-            None => self.shown.push(last),
-        }
     }
 }
 

@@ -44,6 +44,8 @@ if [ "${1:-}" != --demo ]; then
     # Look after the cluster of some tests.
     has patroni || want 'patroni python3-etcd'
     has etcd || want etcd-server
+    # Makes networks that can be cut.
+    has ip || want iproute2
     # Stands beside pgweir in tests and benches.
     [ -x /usr/sbin/pgbouncer ] || want pgbouncer
 fi

@@ -7,6 +7,7 @@
 //! | a server that falls silent at any byte | [`Gate`] |
 //! | a pgweir in front of it | [`Pooler`] |
 //! | three servers that Patroni looks after | [`Patroni`] |
+//! | machines that lose sight of each other | [`Network`] |
 //! | an LDAP directory with people in it | [`Directory`] |
 //! | where a client connects to, and `psql` and `pgbench` there | [`Target`] |
 //! | one behaviour on every major version and in every mode | [`cases!`], [`Scene`] |
@@ -27,6 +28,7 @@ mod frame;
 mod gate;
 mod major;
 mod name_server;
+mod network;
 mod patroni;
 mod pooler;
 mod port;
@@ -46,6 +48,7 @@ pub use frame::{Frame, ServerError};
 pub use gate::Gate;
 pub use major::Major;
 pub use name_server::NameServer;
+pub use network::{Network, Spot};
 pub use patroni::{Member, Patroni};
 pub use pooler::{Pooler, Row};
 pub use port::free_port;

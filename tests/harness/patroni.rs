@@ -3,17 +3,24 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::major::Major;
+use crate::network::{Network, Spot};
 use crate::port::free_port;
 use crate::process::{Process, Starting, unprivileged, without_libpq_variables};
 use crate::room::{Room, give_to};
 use crate::target::Target;
 use crate::wait::eventually;
+
+const LOCALHOST: &str = "127.0.0.1";
+
+/// Whoever cannot be reached within is out of reach.
+const REACHED_IN: Duration = Duration::from_secs(1);
 
 /// How long a server may take to end.
 const ENDS_IN: Duration = Duration::from_secs(30);
@@ -32,6 +39,10 @@ pub struct Patroni {
 pub struct Member {
     name: String,
     room: Room,
+    /// Where it listens.
+    address: String,
+    /// The namespace of the network that it is in, if it is not ours.
+    network: Option<String>,
     port: u16,
     api: u16,
     process: Option<Process>,
@@ -43,9 +54,22 @@ impl Patroni {
     /// # Panics
     /// If it does not come up.
     pub fn start() -> Self {
+        Self::on(None)
+    }
+
+    /// The same, each server on a machine of its own.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn start_on(network: &Network) -> Self {
+        Self::on(Some(network))
+    }
+
+    fn on(network: Option<&Network>) -> Self {
         let room = owned("etcd");
         let (client, peer) = (free_port(), free_port());
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let middle = network.map_or_else(|| LOCALHOST.to_owned(), Network::middle);
+        let url = |port: u16| format!("http://{middle}:{port}");
         let etcd = Starting::unprivileged("etcd", "TERM", &room.join("log"))
             .arg("--data-dir")
             .arg(room.join("data"))
@@ -55,7 +79,11 @@ impl Patroni {
             .args(["--initial-advertise-peer-urls", &url(peer)])
             .args(["--initial-cluster", &format!("default={}", url(peer))])
             .start();
-        let members = (1..=3).map(|number| Member::new(number, client)).collect();
+        let member = |place| {
+            let spot = network.map(|network| network.spot(place));
+            Member::new(place + 1, &format!("{middle}:{client}"), spot)
+        };
+        let members = (0..3).map(member).collect();
         let mut patroni = Self {
             members,
             _etcd: etcd,
@@ -148,17 +176,27 @@ impl Patroni {
 }
 
 impl Member {
-    fn new(number: usize, etcd: u16) -> Self {
+    fn new(number: usize, etcd: &str, spot: Option<Spot>) -> Self {
         let room = owned("patroni");
+        let (address, network) = match spot {
+            Some(spot) => (spot.address, Some(spot.namespace)),
+            None => (LOCALHOST.to_owned(), None),
+        };
         let member = Self {
             name: format!("member{number}"),
+            address,
+            network,
             port: free_port(),
             api: free_port(),
             room,
             process: None,
         };
         let Self {
-            name, port, api, ..
+            name,
+            address,
+            port,
+            api,
+            ..
         } = &member;
         let data = member.room.join("data").display().to_string();
         let pgpass = member.room.join("pgpass").display().to_string();
@@ -168,8 +206,8 @@ impl Member {
             "\
 scope: weir
 name: {name}
-restapi: {{listen: '127.0.0.1:{api}', connect_address: '127.0.0.1:{api}'}}
-etcd3: {{host: '127.0.0.1:{etcd}'}}
+restapi: {{listen: '{address}:{api}', connect_address: '{address}:{api}'}}
+etcd3: {{host: '{etcd}'}}
 bootstrap:
   dcs:
     ttl: 20
@@ -182,16 +220,16 @@ bootstrap:
       parameters: {{max_connections: 100, wal_log_hints: 'on', wal_keep_size: '256MB'}}
   initdb: [{{encoding: UTF8}}, {{locale: C}}]
 postgresql:
-  listen: '127.0.0.1:{port}'
-  connect_address: '127.0.0.1:{port}'
+  listen: '{address}:{port}'
+  connect_address: '{address}:{port}'
   data_dir: {data}
   bin_dir: {programs}
   pgpass: {pgpass}
   pg_hba:
     - local all all trust
-    - host replication replicator 127.0.0.1/32 scram-sha-256
-    - host all postgres 127.0.0.1/32 scram-sha-256
-    - host all all 127.0.0.1/32 scram-sha-256
+    - host replication replicator samenet scram-sha-256
+    - host all postgres samenet scram-sha-256
+    - host all all samenet scram-sha-256
   authentication:
     superuser: {{username: postgres, password: postgres-secret}}
     replication: {{username: replicator, password: replicator-secret}}
@@ -209,10 +247,12 @@ postgresql:
 
     /// Starts it, for the first time or again.
     pub fn start(&mut self) {
-        let process = Starting::unprivileged("patroni", "TERM", &self.room.join("log"))
-            .arg(self.room.join("patroni.yml"))
-            .start();
-        self.process = Some(process);
+        let mut starting = Starting::unprivileged("patroni", "TERM", &self.room.join("log"))
+            .arg(self.room.join("patroni.yml"));
+        if let Some(network) = &self.network {
+            starting = starting.within(network);
+        }
+        self.process = Some(starting.start());
     }
 
     /// Its name in Patroni.
@@ -220,7 +260,12 @@ postgresql:
         &self.name
     }
 
-    /// Where PostgreSQL listens on 127.0.0.1.
+    /// Where both listen.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Where PostgreSQL listens.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -240,12 +285,8 @@ postgresql:
     /// # Panics
     /// If it fails.
     pub fn admin(&self, sql: &str) -> String {
-        let target = Target::new(self.port, "postgres", "postgres");
-        let mut command = target.host(self.room.path()).program("psql");
-        let output = without_libpq_variables(&mut command)
-            .args(["-XAtqc", sql, "-U", "postgres", "-d", "postgres"])
-            .args(["-p", &self.port.to_string(), "-h"])
-            .arg(self.room.path())
+        let output = self
+            .psql("postgres", sql)
             .output()
             .expect("psql is installed");
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -253,6 +294,17 @@ postgresql:
         String::from_utf8_lossy(&output.stdout)
             .trim_end()
             .to_owned()
+    }
+
+    /// What runs SQL as superuser, over the Unix socket.
+    pub fn psql(&self, database: &str, sql: &str) -> Command {
+        let target = Target::new(self.port, database, "postgres");
+        let mut command = target.host(self.room.path()).program("psql");
+        without_libpq_variables(&mut command)
+            .args(["-XAtqc", sql, "-U", "postgres", "-d", database])
+            .args(["-p", &self.port.to_string(), "-h"])
+            .arg(self.room.path());
+        command
     }
 
     /// Asks its Patroni: the whole answer, head and all.
@@ -264,8 +316,14 @@ postgresql:
             .unwrap_or_else(|| panic!("{} does not answer {method} {path}", self.name))
     }
 
+    /// A connection to its Patroni, unless it is out of reach.
+    fn stream(&self) -> Option<TcpStream> {
+        let address = format!("{}:{}", self.address, self.api);
+        TcpStream::connect_timeout(&address.parse().ok()?, REACHED_IN).ok()
+    }
+
     fn try_ask(&self, method: &str, path: &str, body: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.api)).ok()?;
+        let mut stream = self.stream()?;
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
             .ok()?;

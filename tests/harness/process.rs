@@ -20,6 +20,8 @@ use nix::unistd::{Pid, Uid, User};
 pub struct Starting {
     command: Command,
     log: PathBuf,
+    /// The namespace of the network that it is to be in, as a file.
+    network: Option<String>,
 }
 
 impl Starting {
@@ -50,7 +52,15 @@ impl Starting {
         Self {
             command,
             log: log.to_owned(),
+            network: own_network(),
         }
+    }
+
+    /// In another namespace of the network than the thread that starts it.
+    #[must_use]
+    pub fn within(mut self, namespace: &str) -> Self {
+        self.network = Some(namespace.to_owned());
+        self
     }
 
     /// One more argument.
@@ -79,7 +89,23 @@ impl Starting {
     /// # Panics
     /// If that is not possible.
     pub fn start(self) -> Process {
-        let Self { mut command, log } = self;
+        let Self {
+            mut command,
+            log,
+            network,
+        } = self;
+        if let Some(network) = network {
+            let mut inside = Command::new("nsenter");
+            inside.arg(format!("--net={network}"));
+            inside.arg(command.get_program()).args(command.get_args());
+            for (name, value) in command.get_envs() {
+                match value {
+                    Some(value) => inside.env(name, value),
+                    None => inside.env_remove(name),
+                };
+            }
+            command = inside;
+        }
         let file = File::options()
             .create(true)
             .append(true)
@@ -96,6 +122,15 @@ impl Starting {
             spawn(command).unwrap_or_else(|error| panic!("setpriv (package util-linux): {error}"));
         Process { child, log }
     }
+}
+
+/// The namespace of the network that this thread is in, if it is not that of the process: then what it starts
+/// is to be in it too, whichever thread does the starting.
+fn own_network() -> Option<String> {
+    let (process, thread) = (std::process::id(), nix::unistd::gettid());
+    let own = format!("/proc/{process}/task/{thread}/ns/net");
+    let of = |file: &str| fs::read_link(file).ok();
+    (of(&own) != of("/proc/self/ns/net")).then_some(own)
 }
 
 /// The arguments of `setpriv` that give up root; none if this is not root.

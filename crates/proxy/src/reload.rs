@@ -168,10 +168,12 @@ fn adopt(shared: &Shared, config: Config, files: Option<Files>) -> Changes {
 /// Patroni has said which hosts its cluster has.
 pub fn discovered(shared: &Shared, asked: &[Endpoint], hosts: &[Host]) {
     let _one_at_a_time = shared.changing.lock();
-    let next = shared.discovered.learn(&shared.config.load(), asked, hosts);
+    let next = shared
+        .discovered
+        .learn(&shared.config.load(), asked, hosts, Instant::now());
     if let Some(config) = next {
         let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-        tracing::info!(hosts = names.join(","), "Patroni's members");
+        tracing::info!(members = names.join(","), "Patroni has other members");
         apply(shared, config);
     }
 }

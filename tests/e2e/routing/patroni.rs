@@ -1,10 +1,11 @@
 //! A cluster that Patroni looks after.
 
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgweir_tests::{Config, Patroni, Pooler, Target, Wire, eventually};
+use pgweir_tests::{Config, Network, Patroni, Pooler, Target, Wire, eventually};
 use pgweir_wire::encode;
 
 /// In front of the three; Patroni says who they are.
@@ -17,7 +18,7 @@ fn pooler_with(patroni: &Patroni, more: impl FnOnce(Config) -> Config) -> (Poole
     let apis: Vec<String> = patroni
         .members()
         .iter()
-        .map(|member| format!("http://127.0.0.1:{}", member.api()))
+        .map(|member| format!("http://{}:{}", member.address(), member.api()))
         .collect();
     let apis: [String; 3] = apis.try_into().expect("three");
     let config = Config::new()
@@ -281,6 +282,103 @@ fn longest_pause(counter: &AtomicU32, over: &AtomicBool) -> Duration {
     longest
 }
 
+/// Rows that are written where nobody sees it begin here.
+const LONELY: usize = 1000;
+
+/// A program that may take until it is killed.
+struct Running(std::process::Child);
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self(quiet.spawn().expect("it is installed"))
+    }
+
+    fn has_succeeded(&mut self) -> bool {
+        let ended = self.0.try_wait().expect("it is our child");
+        ended.is_some_and(|status| status.success())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The primary is cut off from everybody else: so many times. For each, how long it took from the cut to the promotion,
+/// and from that to the first write.
+fn cut_off(rounds: usize) -> Option<Vec<(Duration, Duration)>> {
+    Network::run(3, |network| {
+        let patroni = Patroni::start_on(network);
+        let (pooler, target) = pooler(&patroni);
+        prepare(&target);
+        let mut idle = Wire::connect(&target);
+        idle.patience(Duration::from_secs(90));
+        let times = (1..=rounds).map(|round| {
+            let old = patroni.leader_place();
+            idle.sql(&format!("UPDATE t SET v = {round} WHERE id = 8"));
+            let mut busy = Wire::connect(&target);
+            busy.patience(Duration::from_secs(90));
+            busy.sql("BEGIN");
+            busy.sql("UPDATE t SET v = 0 WHERE id = 9");
+            network.cut(old);
+            let cut = Instant::now();
+            is_missed(&pooler);
+            // What somebody on the other side writes is not taken: nobody who follows has it.
+            busy.write(|out| encode::query(b"UPDATE t SET v = 1 WHERE id = 9", out));
+            let id = LONELY + round;
+            let insert = format!("INSERT INTO t VALUES ({id}, 1)");
+            let mut unheard = Running::start(patroni.members()[old].psql("work", &insert));
+            let standbys = others(&patroni, old);
+            let (promoted, written) = thread::scope(|scope| {
+                let watching = scope.spawn(|| promotion(&standbys));
+                let frames = idle.query(&format!("UPDATE t SET v = -{round} WHERE id = 8"));
+                let written = Instant::now();
+                assert_eq!(frames[0].text(), "UPDATE 1");
+                (watching.join().expect("it does not panic"), written)
+            });
+            assert!(
+                !unheard.has_succeeded(),
+                "a write that nobody else has was acknowledged"
+            );
+            // Who had a transaction there is told, and not left waiting for what will never come.
+            let error = busy.frame().error();
+            assert_eq!(error.sqlstate, "08006", "{error:?}");
+            network.join(old);
+            patroni.settled();
+            assert_eq!(
+                idle.sql("SELECT v FROM t WHERE id = 8"),
+                [format!("-{round}")]
+            );
+            let lost = format!("SELECT count(*) FROM t WHERE id = {id}");
+            assert_eq!(idle.sql(&lost), ["0"], "the old primary has written it");
+            (promoted - cut, written.saturating_duration_since(promoted))
+        });
+        times.collect()
+    })
+}
+
+#[test]
+fn a_primary_that_is_cut_off_is_left_behind() {
+    let _ = cut_off(1);
+}
+
+#[test]
+#[ignore = "takes figures: cargo test -p pgweir-tests --test e2e -- --ignored --nocapture figures_of_partitions"]
+fn figures_of_partitions() {
+    let Some(times) = cut_off(rounds()) else {
+        return;
+    };
+    let (promotions, writes): (Vec<_>, Vec<_>) = times.into_iter().unzip();
+    print("from the cut to the promotion", promotions);
+    print(
+        "from the promotion to the first write through pgweir",
+        writes,
+    );
+}
+
 #[test]
 #[ignore = "takes figures: cargo test -p pgweir-tests --test e2e -- --ignored --nocapture figures_of_kills"]
 fn figures_of_kills() {
@@ -293,10 +391,7 @@ fn figures_of_kills() {
     for round in 0..rounds() {
         idle.sql(&format!("UPDATE t SET v = {round} WHERE id = 8"));
         let old = patroni.leader_place();
-        let standbys: Vec<u16> = (0..3)
-            .filter(|place| *place != old)
-            .map(|place| patroni.members()[place].port())
-            .collect();
+        let standbys = others(&patroni, old);
         patroni.members_mut()[old].kill();
         let killed = Instant::now();
         is_missed(&pooler);
@@ -322,12 +417,18 @@ fn figures_of_kills() {
     );
 }
 
+/// The servers of all members but one.
+fn others(patroni: &Patroni, but: usize) -> Vec<Target> {
+    let members = patroni.members().iter().enumerate();
+    let others = members.filter(|(place, _)| *place != but);
+    others
+        .map(|(_, member)| Target::new(member.port(), "work", "app").host(member.address()))
+        .collect()
+}
+
 /// When one of the standbys was the primary, to some milliseconds.
-fn promotion(ports: &[u16]) -> Instant {
-    let mut wires: Vec<Wire> = ports
-        .iter()
-        .map(|port| Wire::connect(&Target::new(*port, "work", "app")))
-        .collect();
+fn promotion(standbys: &[Target]) -> Instant {
+    let mut wires: Vec<Wire> = standbys.iter().map(Wire::connect).collect();
     loop {
         for wire in &mut wires {
             if wire.sql("SELECT pg_is_in_recovery()") == ["f"] {

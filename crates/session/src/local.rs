@@ -247,34 +247,80 @@ impl Client {
     /// What a statement about one of our own settings comes to; `None` if it is none, or the
     /// primary's to answer.
     fn own_statement(&mut self, text: &[u8]) -> Option<Result<Said, Wrong>> {
-        if memchr::memmem::find(text, b"pgweir").is_none()
-            && memchr::memmem::find(text, b"PGWEIR").is_none()
+        let own = self.read_own(text)?;
+        carry_out(own, text, &mut self.routing.as_mut()?.own)
+    }
+
+    fn read_own(&self, text: &[u8]) -> Option<intent::Own> {
+        let routing = self.routing.as_ref()?;
+        if text.len() > TEXT_LEN_MAX
+            || memchr::memmem::find(text, b"pgweir").is_none()
+                && memchr::memmem::find(text, b"PGWEIR").is_none()
         {
             return None;
         }
-        let dialect = self.dialect();
-        let routing = self.routing.as_mut()?;
-        let Statement::Own(own) = routing.intents.judge(text, dialect).statement else {
-            return None;
-        };
-        let settings = &mut routing.own;
-        Some(match own {
-            intent::Own::Show { name } if is(name.of(text), "lsn") => return None,
-            intent::Own::Show { name } => show(settings, name.of(text)),
-            intent::Own::Reset { name } => reset(settings, name.of(text)),
-            intent::Own::Set { name, value } => {
-                let value = intent::Own::value(value, text).unwrap_or_default();
-                set(settings, name.of(text), value)
-            }
-            intent::Own::SetLocal { name, .. } => Err(Wrong {
+        match routing.intents.judge(text, self.dialect()).statement {
+            Statement::Own(own) => Some(own),
+            _ => None,
+        }
+    }
+
+    /// What the server is to prepare in the place of a statement about one of our own settings, so that it answers
+    /// what we would. A SET that is good it takes as it is: to it, it is an extension's.
+    pub(crate) fn prepared_instead(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let own = self.read_own(text)?;
+        // What it will come to when it is executed.
+        let mut settings = self.own();
+        Some(match carry_out(own, text, &mut settings) {
+            None => LSN_QUERY.to_vec(),
+            Some(Ok(Said::Tag(_))) => return None,
+            Some(Ok(Said::Value(name, _))) => raise(&Wrong {
                 sqlstate: "0A000",
-                message: format!(
-                    "\"pgweir.{}\" can be SET for the session only: a transaction stays where it is",
-                    String::from_utf8_lossy(name.of(text))
-                ),
+                message: format!("SHOW {name} is answered with the simple query protocol only"),
             }),
+            Some(Err(wrong)) => raise(&wrong),
         })
     }
+
+    /// A prepared statement is about to be executed, which leaves something behind: it may be one of our own
+    /// settings. That the server does not take it, because its transaction has failed, is not waited for: it asks
+    /// for more than it need.
+    pub(crate) fn own_bound(&mut self, text: &[u8]) {
+        // What is wrong with it, the server says.
+        let _ = self.own_statement(text);
+    }
+}
+
+/// What a statement comes to; `None` if that is the primary's to say.
+fn carry_out(own: intent::Own, text: &[u8], settings: &mut Own) -> Option<Result<Said, Wrong>> {
+    Some(match own {
+        intent::Own::Show { name } if is(name.of(text), "lsn") => return None,
+        intent::Own::Show { name } => show(settings, name.of(text)),
+        intent::Own::Reset { name } => reset(settings, name.of(text)),
+        intent::Own::Set { name, value } => {
+            let value = intent::Own::value(value, text).unwrap_or_default();
+            set(settings, name.of(text), value)
+        }
+        intent::Own::SetLocal { name, .. } => Err(Wrong {
+            sqlstate: "0A000",
+            message: format!(
+                "\"pgweir.{}\" can be SET for the session only: a transaction stays where it is",
+                String::from_utf8_lossy(name.of(text))
+            ),
+        }),
+    })
+}
+
+/// A statement that does nothing but fail like this, once it is executed.
+fn raise(wrong: &Wrong) -> Vec<u8> {
+    let Wrong { sqlstate, message } = wrong;
+    // Doubled, both are what they are whatever standard_conforming_strings says.
+    let message = message.replace('\\', "\\\\").replace('\'', "''");
+    let message = message.replace("$pgweir$", "");
+    format!(
+        "DO $pgweir$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = E'{message}'; END $pgweir$"
+    )
+    .into_bytes()
 }
 
 /// PostgreSQL's type `text`.

@@ -84,7 +84,11 @@ impl Client {
         let Some(body) = frame.body() else {
             return Ok(Outcome::More);
         };
-        let parse = message::parse(body)?;
+        let mut parse = message::parse(body)?;
+        let instead = self.prepared_instead(parse.query);
+        if let Some(instead) = &instead {
+            parse.query = instead;
+        }
         server.counts.client_parses += 1;
         if !parse.name.is_empty() {
             return self.parse_named(frame, &parse, server, rules, to_server, to_client);
@@ -97,6 +101,10 @@ impl Client {
         };
         let known = ClientUnnamed::Known(Arc::clone(&statement));
         self.parse_unnamed(known, Unnamed::Known(statement), server);
+        if instead.is_some() {
+            to_server.own(|out| encode::parse(parse.name, parse.query, parse.types, out));
+            return Ok(frame.done());
+        }
         Ok(frame.forward())
     }
 
@@ -243,6 +251,12 @@ impl Client {
                 ClientUnnamed::Known(statement) => self.resets_of(statement, verdict),
                 _ => Resets::Nothing,
             };
+            if !verdict.effects.is_none()
+                && let ClientUnnamed::Known(statement) = &self.unnamed
+            {
+                let statement = Arc::clone(statement);
+                self.own_bound(statement.text());
+            }
             self.bound(bind.portal, 0, verdict, resets, server);
             server.push(Expect::forward(Kind::Bind));
             return Ok(frame.forward());
@@ -255,6 +269,11 @@ impl Client {
             }
             None => Default::default(),
         };
+        if !verdict.effects.is_none()
+            && let Some(statement) = &found.statement
+        {
+            self.own_bound(statement.text());
+        }
         self.bound(bind.portal, found.id(), verdict, resets, server);
         server.push(found.expect(Kind::Bind));
         let Some(name) = found.sent() else {

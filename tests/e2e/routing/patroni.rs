@@ -101,11 +101,24 @@ fn prepare(target: &Target) {
     );
 }
 
+/// pgbench's own script, which reads and writes, for so many seconds: its transactions, none of which fails.
+fn bench(target: &Target, seconds: u32) -> u64 {
+    let report = target.pgbench(&format!("-n -c 8 -j 2 -T {seconds} --max-tries=1"));
+    let failed = "number of failed transactions: 0 ";
+    assert!(report.contains(failed), "{report}");
+    let count = report.lines().find_map(|line| {
+        let rest = line.strip_prefix("number of transactions actually processed: ")?;
+        rest.parse().ok()
+    });
+    count.expect("pgbench says how many")
+}
+
 #[test]
 fn a_switchover_fails_nothing() {
     let patroni = Patroni::start();
     let (pooler, target) = named(&patroni);
     prepare(&target);
+    target.pgbench("-i -s 1 -q");
     let load = Load {
         target: &target,
         stop: AtomicBool::new(false),
@@ -119,11 +132,13 @@ fn a_switchover_fails_nothing() {
         load.goes_on();
         for _ in 0..2 {
             let old = patroni.leader_place();
+            let pgbench = scope.spawn(|| bench(&target, 8));
             let mut console = Wire::connect(&pooler.console());
             console.patience(Duration::from_secs(90));
             console.sql("SWITCHOVER work");
             load.goes_on();
             assert_ne!(patroni.leader_place(), old);
+            assert!(pgbench.join().expect("nothing fails") > 0);
             patroni.settled();
         }
         // To one that is named.
@@ -229,12 +244,13 @@ fn figures_of_switchovers() {
     let patroni = Patroni::start();
     let (pooler, target) = pooler(&patroni);
     prepare(&target);
+    target.pgbench("-i -s 1 -q");
     let load = Load {
         target: &target,
         stop: AtomicBool::new(false),
         written: AtomicU32::new(0),
     };
-    let (mut whole, mut stood) = (Vec::new(), Vec::new());
+    let (mut whole, mut stood, mut benched) = (Vec::new(), Vec::new(), 0);
     thread::scope(|scope| {
         for number in 1..=8 {
             let load = &load;
@@ -244,6 +260,7 @@ fn figures_of_switchovers() {
             load.goes_on();
             let over = AtomicBool::new(false);
             let longest = thread::scope(|scope| {
+                let pgbench = scope.spawn(|| bench(&target, 8));
                 let watch = scope.spawn(|| longest_pause(&load.written, &over));
                 let began = Instant::now();
                 let mut console = Wire::connect(&pooler.console());
@@ -252,6 +269,7 @@ fn figures_of_switchovers() {
                 whole.push(began.elapsed());
                 load.goes_on();
                 over.store(true, Ordering::Relaxed);
+                benched += pgbench.join().expect("nothing fails");
                 watch.join().expect("it does not panic")
             });
             stood.push(longest);
@@ -260,7 +278,7 @@ fn figures_of_switchovers() {
         load.stop.store(true, Ordering::Relaxed);
     });
     println!(
-        "transactions: {}, failed: 0",
+        "transactions of pgbench: {benched}, of others: {}, failed: 0",
         load.written.load(Ordering::Relaxed)
     );
     print("SWITCHOVER took", whole);

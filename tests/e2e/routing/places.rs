@@ -17,6 +17,7 @@ cases! {
     begin_decides_nothing;
     functions_are_known_by_the_catalog;
     a_client_says_what_it_wants;
+    own_settings_are_prepared_like_any_other;
     r4_a_position_is_carried_to_another_client;
 }
 
@@ -333,6 +334,55 @@ fn begin_decides_nothing(major: Major) {
     assert_eq!(frames.last().expect("ready").body, b"T");
     wire.sql("ROLLBACK");
     assert_eq!(wire.sql("SELECT count(*) FROM t"), ["0"]);
+}
+
+fn own_settings_are_prepared_like_any_other(major: Major) {
+    let trio = Trio::shared(major);
+    let (_pooler, target) = trio.pooler(|config, _| config);
+    let mut wire = Wire::connect(&target);
+    let mut run = |name: &str, sql: &str| -> Result<Vec<String>, String> {
+        let name = name.as_bytes();
+        wire.write(|out| {
+            if !sql.is_empty() {
+                encode::parse(name, sql.as_bytes(), &[], out);
+            }
+            encode::bind(b"", name, &[], out);
+            encode::execute(b"", 0, out);
+            encode::sync(out);
+        });
+        let frames = wire.until_ready();
+        match frames.iter().find(|frame| frame.tag == b'E') {
+            Some(frame) => Err(frame.error().sqlstate),
+            None => {
+                let rows = frames.iter().filter(|frame| frame.tag == b'D');
+                Ok(rows.map(|row| row.text().to_owned()).collect())
+            }
+        }
+    };
+    let place = |run: &mut dyn FnMut(&str, &str) -> Result<Vec<String>, String>| {
+        let row = run("", WHERE).expect("a read");
+        trio.place(row[0].trim_matches(|it: char| !it.is_ascii_digit()))
+    };
+    assert_eq!(place(&mut run), Place::Standby);
+    for name in ["", "first"] {
+        assert_eq!(run(name, "SET pgweir.target = 'primary'"), Ok(vec![]));
+        assert_eq!(place(&mut run), Place::Primary);
+        let lsn = run("", "SHOW pgweir.lsn").expect("it is known");
+        assert!(lsn[0].contains("0/"), "{lsn:?}");
+        assert_eq!(run("", "RESET pgweir.target"), Ok(vec![]));
+    }
+    // What was prepared once works again.
+    assert_eq!(run("first", ""), Ok(vec![]));
+    assert_eq!(place(&mut run), Place::Primary);
+    for (sql, sqlstate) in [
+        ("SET pgweir.target = 'no\\where''s'", "22023"),
+        ("SET pgweir.nothing = 1", "42704"),
+        ("SET LOCAL pgweir.target = 'primary'", "0A000"),
+        ("SHOW pgweir.target", "0A000"),
+    ] {
+        assert_eq!(run("", sql), Err(sqlstate.to_owned()), "{sql}");
+    }
+    assert_eq!(place(&mut run), Place::Primary, "nothing has changed");
 }
 
 fn a_client_says_what_it_wants(major: Major) {

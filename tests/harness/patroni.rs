@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,8 +16,15 @@ use crate::network::{Network, Spot};
 use crate::port::free_port;
 use crate::process::{Process, Starting, unprivileged, without_libpq_variables};
 use crate::room::{Room, give_to};
+use crate::script::python_packages;
 use crate::target::Target;
 use crate::wait::eventually;
+
+/// What Patroni calls before it stops a server and when it is up.
+const HOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/patroni/pgweir-hook");
+
+/// A Patroni that knows `before_stop`, which Debian 12's (3.0) does not.
+const NEWEST: &[&str] = &["patroni[etcd3,psycopg3]==4.1.5", "psycopg[binary]==3.3.9"];
 
 const LOCALHOST: &str = "127.0.0.1";
 
@@ -31,7 +40,7 @@ pub struct Patroni {
     members: Vec<Member>,
     /// Dropped last: members that go down tell it.
     _etcd: Process,
-    _room: Room,
+    room: Room,
 }
 
 /// One server, with the Patroni that looks after it.
@@ -43,6 +52,10 @@ pub struct Member {
     address: String,
     /// The namespace of the network that it is in, if it is not ours.
     network: Option<String>,
+    /// What the hook reads.
+    poolers: PathBuf,
+    /// Where its Patroni is, unless it is the system's.
+    packages: Option<PathBuf>,
     port: u16,
     api: u16,
     process: Option<Process>,
@@ -54,7 +67,15 @@ impl Patroni {
     /// # Panics
     /// If it does not come up.
     pub fn start() -> Self {
-        Self::on(None)
+        Self::on(None, None)
+    }
+
+    /// The same with the newest Patroni, which calls [`HOOK`] before it stops a server.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn start_newest() -> Self {
+        Self::on(None, Some(python_packages(NEWEST)))
     }
 
     /// The same, each server on a machine of its own.
@@ -62,11 +83,12 @@ impl Patroni {
     /// # Panics
     /// If it does not come up.
     pub fn start_on(network: &Network) -> Self {
-        Self::on(Some(network))
+        Self::on(Some(network), None)
     }
 
-    fn on(network: Option<&Network>) -> Self {
+    fn on(network: Option<&Network>, packages: Option<PathBuf>) -> Self {
         let room = owned("etcd");
+        fs::write(room.join("poolers"), "").expect("ours");
         let (client, peer) = (free_port(), free_port());
         let middle = network.map_or_else(|| LOCALHOST.to_owned(), Network::middle);
         let url = |port: u16| format!("http://{middle}:{port}");
@@ -81,13 +103,16 @@ impl Patroni {
             .start();
         let member = |place| {
             let spot = network.map(|network| network.spot(place));
-            Member::new(place + 1, &format!("{middle}:{client}"), spot)
+            let poolers = room.join("poolers");
+            let mut member = Member::new(place + 1, &format!("{middle}:{client}"), &poolers, spot);
+            member.packages.clone_from(&packages);
+            member
         };
         let members = (0..3).map(member).collect();
         let mut patroni = Self {
             members,
             _etcd: etcd,
-            _room: room,
+            room,
         };
         for member in &mut patroni.members {
             member.start();
@@ -107,6 +132,12 @@ impl Patroni {
         }
         patroni.settled();
         patroni
+    }
+
+    /// From now on the hook tells this pgweir what is done with the servers.
+    pub fn tell(&self, console: &Target) {
+        let place = format!("{}:{}\n", console.host, console.port);
+        fs::write(self.room.join("poolers"), place).expect("ours");
     }
 
     /// The servers.
@@ -176,7 +207,7 @@ impl Patroni {
 }
 
 impl Member {
-    fn new(number: usize, etcd: &str, spot: Option<Spot>) -> Self {
+    fn new(number: usize, etcd: &str, poolers: &Path, spot: Option<Spot>) -> Self {
         let room = owned("patroni");
         let (address, network) = match spot {
             Some(spot) => (spot.address, Some(spot.namespace)),
@@ -186,6 +217,8 @@ impl Member {
             name: format!("member{number}"),
             address,
             network,
+            poolers: poolers.to_owned(),
+            packages: None,
             port: free_port(),
             api: free_port(),
             room,
@@ -202,6 +235,7 @@ impl Member {
         let pgpass = member.room.join("pgpass").display().to_string();
         let socket = member.room.path().display().to_string();
         let programs = Major::System.programs().display().to_string();
+        let hook = member.hook().display().to_string();
         let text = format!(
             "\
 scope: weir
@@ -225,6 +259,11 @@ postgresql:
   data_dir: {data}
   bin_dir: {programs}
   pgpass: {pgpass}
+  before_stop: {hook} before_stop
+  callbacks:
+    on_start: {hook}
+    on_restart: {hook}
+    on_role_change: {hook}
   pg_hba:
     - local all all trust
     - host replication replicator samenet scram-sha-256
@@ -245,10 +284,36 @@ postgresql:
         member
     }
 
+    /// The hook, with the password that it needs.
+    fn hook(&self) -> PathBuf {
+        let passfile = self.room.join("passfile");
+        fs::write(&passfile, "*:*:*:ops:ops-secret\n").expect("ours");
+        // libpq wants to be the only one who can read it.
+        fs::set_permissions(&passfile, fs::Permissions::from_mode(0o600)).expect("ours");
+        if let Some(user) = unprivileged() {
+            give_to(&passfile, user.uid.as_raw(), user.gid.as_raw());
+        }
+        // A copy: the user that servers run as may not come as far as ours.
+        let hook = self.room.join("hook");
+        fs::copy(HOOK, &hook).expect("ours");
+        hook
+    }
+
     /// Starts it, for the first time or again.
     pub fn start(&mut self) {
-        let mut starting = Starting::unprivileged("patroni", "TERM", &self.room.join("log"))
-            .arg(self.room.join("patroni.yml"));
+        let log = self.room.join("log");
+        let starting = match &self.packages {
+            None => Starting::unprivileged("patroni", "TERM", &log),
+            Some(packages) => Starting::unprivileged("python3", "TERM", &log)
+                .env("PYTHONPATH", packages)
+                .args(["-m", "patroni"]),
+        };
+        let mut starting = starting
+            .arg(self.room.join("patroni.yml"))
+            .env("PGWEIR_POOLERS", &self.poolers)
+            .env("PGWEIR_SERVER", format!("{}:{}", self.address, self.port))
+            .env("PGWEIR_USER", "ops")
+            .env("PGWEIR_PASSFILE", self.room.join("passfile"));
         if let Some(network) = &self.network {
             starting = starting.within(network);
         }

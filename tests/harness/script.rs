@@ -17,7 +17,22 @@ const NODE_DRIVERS: &[&str] = &["pg@8.23.1", "pg-copy-streams@7.0.0", "pg-cursor
 /// # Panics
 /// If the drivers cannot be installed.
 pub fn python(name: &str, target: &Target, arguments: &[&str]) -> Outcome {
-    let environment = once(&environment("python", PYTHON_DRIVERS), |path| {
+    let mut command = Command::new("python3");
+    command
+        .arg(program(name))
+        .args(arguments)
+        .env("PYTHONPATH", python_packages(PYTHON_DRIVERS));
+    target.environment(&mut command);
+    // Python's environment variables begin with PY, libpq's with PG.
+    Outcome::of(command.env("PYTHONDONTWRITEBYTECODE", "1"), "")
+}
+
+/// The directory with these packages of PyPI, which Python looks into if `PYTHONPATH` says so.
+///
+/// # Panics
+/// If they cannot be installed.
+pub(crate) fn python_packages(packages: &[&str]) -> PathBuf {
+    let environment = once(&environment("python", packages), |path| {
         // A virtual environment cannot be moved: so its place is made by name, not by path.
         fs::create_dir(path).expect("the cache is ours");
         run(Command::new("python3")
@@ -33,16 +48,9 @@ pub fn python(name: &str, target: &Target, arguments: &[&str]) -> Outcome {
                 "--target",
             ])
             .arg(path.join("drivers"))
-            .args(PYTHON_DRIVERS));
+            .args(packages));
     });
-    let mut command = Command::new("python3");
-    command
-        .arg(program(name))
-        .args(arguments)
-        .env("PYTHONPATH", environment.join("drivers"));
-    target.environment(&mut command);
-    // Python's environment variables begin with PY, libpq's with PG.
-    Outcome::of(command.env("PYTHONDONTWRITEBYTECODE", "1"), "")
+    environment.join("drivers")
 }
 
 /// Runs a JavaScript program of `tests/clients`, which finds the target in libpq's variables.

@@ -58,6 +58,15 @@ struct Load<'a> {
     written: AtomicU32,
 }
 
+/// Whatever happens, those that load end.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Load<'_> {
     /// Counts up a row of its own, in transactions of two statements; each must be there.
     fn write(&self, number: u32) {
@@ -125,6 +134,7 @@ fn a_switchover_fails_nothing() {
         written: AtomicU32::new(0),
     };
     thread::scope(|scope| {
+        let _stops = Stops(&load.stop);
         for number in 1..=8 {
             let load = &load;
             scope.spawn(move || load.write(number));
@@ -157,13 +167,53 @@ fn a_switchover_fails_nothing() {
             );
         }
         load.goes_on();
-        load.stop.store(true, Ordering::Relaxed);
     });
     let mut console = Wire::connect(&pooler.console());
     let error = console.sql_error("SWITCHOVER work TO \"127.0.0.1:1\"");
     assert!(error.message.contains("no host"), "{error:?}");
     let error = console.sql_error("SWITCHOVER nothing");
     assert_eq!(error.message, "no such database: nothing");
+}
+
+#[test]
+fn a_switchover_that_is_asked_of_patroni_fails_nothing() {
+    let patroni = Patroni::start_newest();
+    let (pooler, target) = pooler(&patroni);
+    patroni.tell(&pooler.console());
+    prepare(&target);
+    target.pgbench("-i -s 1 -q");
+    let load = Load {
+        target: &target,
+        stop: AtomicBool::new(false),
+        written: AtomicU32::new(0),
+    };
+    thread::scope(|scope| {
+        let _stops = Stops(&load.stop);
+        for number in 1..=8 {
+            let load = &load;
+            scope.spawn(move || load.write(number));
+        }
+        for _ in 0..2 {
+            load.goes_on();
+            let pgbench = scope.spawn(|| bench(&target, 8));
+            let old = patroni.leader_place();
+            let leader = &patroni.members()[old];
+            let answer = leader.ask(
+                "POST",
+                "/switchover",
+                &format!("{{\"leader\": \"{}\"}}", leader.name()),
+            );
+            assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+            load.goes_on();
+            assert!(pgbench.join().expect("nothing fails") > 0);
+            patroni.settled();
+            eventually("all are used again", || {
+                let rows = pooler.rows("SHOW HOSTS");
+                let used = rows.iter().all(|row| row.number("in_rotation") == 1);
+                used.then_some(())
+            });
+        }
+    });
 }
 
 #[test]
@@ -177,6 +227,7 @@ fn a_primary_that_is_killed_is_followed_by_another() {
     let stop = AtomicBool::new(false);
     let old = patroni.leader_place();
     thread::scope(|scope| {
+        let _stops = Stops(&stop);
         scope.spawn(|| {
             // What was answered must not be lost, whatever becomes of the connection.
             let mut wire = Wire::connect(&target);
@@ -209,7 +260,6 @@ fn a_primary_that_is_killed_is_followed_by_another() {
         let frames = idle.until_ready();
         assert_eq!(frames[0].text(), "UPDATE 1", "after {:?}", began.elapsed());
         thread::sleep(Duration::from_millis(500));
-        stop.store(true, Ordering::Relaxed);
     });
     let new = patroni.leader_place();
     assert_ne!(new, old);
@@ -252,6 +302,7 @@ fn figures_of_switchovers() {
     };
     let (mut whole, mut stood, mut benched) = (Vec::new(), Vec::new(), 0);
     thread::scope(|scope| {
+        let _stops = Stops(&load.stop);
         for number in 1..=8 {
             let load = &load;
             scope.spawn(move || load.write(number));
@@ -275,7 +326,6 @@ fn figures_of_switchovers() {
             stood.push(longest);
             patroni.settled();
         }
-        load.stop.store(true, Ordering::Relaxed);
     });
     println!(
         "transactions of pgbench: {benched}, of others: {}, failed: 0",

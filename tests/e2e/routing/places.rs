@@ -336,11 +336,14 @@ fn begin_decides_nothing(major: Major) {
     assert_eq!(wire.sql("SELECT count(*) FROM t"), ["0"]);
 }
 
+/// Rows, or an SQLSTATE.
+type Said = Result<Vec<String>, String>;
+
 fn own_settings_are_prepared_like_any_other(major: Major) {
     let trio = Trio::shared(major);
     let (_pooler, target) = trio.pooler(|config, _| config);
     let mut wire = Wire::connect(&target);
-    let mut run = |name: &str, sql: &str| -> Result<Vec<String>, String> {
+    let mut run = |name: &str, sql: &str| -> Said {
         let name = name.as_bytes();
         wire.write(|out| {
             if !sql.is_empty() {
@@ -359,7 +362,7 @@ fn own_settings_are_prepared_like_any_other(major: Major) {
             }
         }
     };
-    let place = |run: &mut dyn FnMut(&str, &str) -> Result<Vec<String>, String>| {
+    let place = |run: &mut dyn FnMut(&str, &str) -> Said| {
         let row = run("", WHERE).expect("a read");
         trio.place(row[0].trim_matches(|it: char| !it.is_ascii_digit()))
     };

@@ -70,7 +70,7 @@ impl Patroni {
         Self::on(None, None)
     }
 
-    /// The same with the newest Patroni, which calls [`HOOK`] before it stops a server.
+    /// The same with the newest Patroni, which calls the hook before it stops a server.
     ///
     /// # Panics
     /// If it does not come up.

@@ -3,6 +3,7 @@
 mod consistency;
 mod failover;
 mod patroni;
+mod patroni_https;
 mod places;
 
 use std::sync::OnceLock;

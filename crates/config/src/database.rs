@@ -41,6 +41,9 @@ table! {
         routing: Option<Routing> as "\"automatic\"" => Reconnect;
         /// REST addresses of the Patroni members that look after the hosts; any of them will do. What Patroni says is
         /// believed about who its members are, if `hosts` does not say it, and about who does not lead, and SWITCHOVER asks it for another leader.
+        /// With `https://`, members are believed by `server_tls_ca_file` (not given: the system's authorities), their certificate must be for what the address
+        /// says, and they are shown `server_tls_cert_file`. Where Patroni has `restapi.authentication`, its user and password stand in front of the host:
+        /// `https://user:password@10.0.0.1:8008`.
         patroni: Vec<Endpoint> as "[\"http://10.0.0.1:8008\", \"http://10.0.0.2:8008\"]" => AtOnce;
         /// How new what is read from standbys must be: as new as what the client itself has written and read
         /// (`session`, as if nothing is said), or one of its `application_name` has written (`application`); not older than `max_lag`

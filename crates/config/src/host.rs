@@ -51,7 +51,10 @@ pub enum BadHost {
 
 impl Host {
     /// From a name, address or directory and a port that were given apart.
-    pub(crate) fn from_parts(name: &str, port: u16) -> Result<Host, BadHost> {
+    ///
+    /// # Errors
+    /// They are none of a host.
+    pub fn from_parts(name: &str, port: u16) -> Result<Host, BadHost> {
         if port == 0 {
             return Err(BadHost::Port("0".to_owned()));
         }

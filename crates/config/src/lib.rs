@@ -54,7 +54,7 @@ pub use crate::toml_text::{line_of, parse};
 pub use crate::url_text::from_url;
 pub use crate::user::User;
 pub use crate::value::ciphers::{Curve, Suite, Tls13Ciphers, TlsCiphers, TlsCurves};
-pub use crate::value::endpoint::Endpoint;
+pub use crate::value::endpoint::{Endpoint, Login};
 pub use crate::value::name::Name;
 pub use crate::value::per_host::PerHost;
 pub use crate::value::size::Size;

@@ -248,7 +248,7 @@ fn split_port(host: &str) -> (&str, &str) {
 }
 
 /// Undoes percent-encoding; `None` if nothing is there.
-fn decode(key: &str, text: &str) -> Result<Option<String>, Mistake> {
+pub(crate) fn decode(key: &str, text: &str) -> Result<Option<String>, Mistake> {
     let bad = || {
         wrong(
             key,

@@ -5,22 +5,26 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use pgweir_config::{Endpoint, Host};
+use pgweir_config::{Endpoint, Host, Login};
 use pgweir_route::HostIndex;
 use pgweir_route::topology::Told;
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::cluster::Cluster;
 use crate::reload;
 use crate::roles;
 use crate::shared::Shared;
+use crate::tls;
 use crate::worker::Worker;
 
 /// Longest answer, in bytes.
@@ -37,6 +41,9 @@ pub enum Error {
     /// Nobody listens, or the connection broke.
     #[error("{0}: {1}")]
     Io(String, io::Error),
+    /// It is not who it should be, or speaks no TLS.
+    #[error("{0}: {1}")]
+    Tls(String, tls::Error),
     /// It speaks no HTTP.
     #[error("{0}: {1}")]
     Http(String, hyper::Error),
@@ -81,11 +88,7 @@ impl Member {
     }
 
     fn host(&self) -> Option<Host> {
-        let place = Endpoint {
-            host: self.host.clone()?,
-            port: self.port?,
-        };
-        place.authority().parse().ok()
+        Host::from_parts(self.host.as_deref()?, self.port?).ok()
     }
 
     fn place(&self, cluster: &Cluster) -> Option<HostIndex> {
@@ -153,7 +156,16 @@ async fn members(
 ) -> Result<Vec<Member>, Error> {
     let mut failed = Error::Unknown;
     for endpoint in endpoints(shared, cluster) {
-        match ask(&endpoint, Method::GET, "/cluster", String::new(), limit).await {
+        match ask(
+            shared,
+            &endpoint,
+            Method::GET,
+            "/cluster",
+            String::new(),
+            limit,
+        )
+        .await
+        {
             Ok(text) => {
                 let members = serde_json::from_str::<Members>(&text);
                 return members
@@ -202,6 +214,7 @@ pub async fn switch_over(
     let mut failed = Error::Unknown;
     for endpoint in endpoints(shared, cluster) {
         let asked = ask(
+            shared,
             &endpoint,
             Method::POST,
             "/switchover",
@@ -222,6 +235,7 @@ pub async fn switch_over(
 
 /// One request, and the text of its answer.
 async fn ask(
+    shared: &Shared,
     endpoint: &Endpoint,
     method: Method,
     path: &str,
@@ -229,7 +243,7 @@ async fn ask(
     limit: Duration,
 ) -> Result<String, Error> {
     let name = || endpoint.to_string();
-    let asked = tokio::time::timeout(limit, exchange(endpoint, method, path, body));
+    let asked = tokio::time::timeout(limit, exchange(shared, endpoint, method, path, body));
     let outcome = asked.await;
     let (status, text) = outcome.map_err(|_| Error::Timeout(name(), limit))??;
     if status.is_success() {
@@ -240,6 +254,7 @@ async fn ask(
 }
 
 async fn exchange(
+    shared: &Shared,
     endpoint: &Endpoint,
     method: Method,
     path: &str,
@@ -247,20 +262,44 @@ async fn exchange(
 ) -> Result<(StatusCode, String), Error> {
     let name = || endpoint.to_string();
     let io = |error| Error::Io(name(), error);
-    let http = |error| Error::Http(name(), error);
-    let stream = TcpStream::connect((&*endpoint.host, endpoint.port))
-        .await
-        .map_err(io)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
-    // It ends with the request.
-    let carrying = tokio::task::spawn_local(connection);
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(method)
         .uri(path)
         .header(HOST, endpoint.authority())
-        .header(CONTENT_TYPE, "application/json")
+        .header(CONTENT_TYPE, "application/json");
+    if let Some(Login { user, password }) = &endpoint.login {
+        let pair = STANDARD.encode(format!("{user}:{}", *password.to_text()));
+        request = request.header(AUTHORIZATION, format!("Basic {pair}"));
+    }
+    let request = request
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| Error::Unreadable(name(), error.to_string()))?;
+    let stream = TcpStream::connect((&*endpoint.host, endpoint.port))
+        .await
+        .map_err(io)?;
+    if endpoint.https {
+        let tls = shared.tls.load_full();
+        let stream = tls.connect_https(stream, &endpoint.host).await;
+        let stream = stream.map_err(|error| Error::Tls(name(), error))?;
+        converse(endpoint, stream, request).await
+    } else {
+        converse(endpoint, stream, request).await
+    }
+}
+
+async fn converse<S>(
+    endpoint: &Endpoint,
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, String), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let name = || endpoint.to_string();
+    let http = |error| Error::Http(name(), error);
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
+    // It ends with the request.
+    let carrying = tokio::task::spawn_local(connection);
     let answer = sender.send_request(request).await.map_err(http)?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;

@@ -133,6 +133,21 @@ impl Tls {
     {
         self.connector.connect(mode, stream, host).await
     }
+
+    /// The handshake with somebody who speaks HTTP: see [`Connector::connect_https`].
+    ///
+    /// # Errors
+    /// When it fails, or the certificate is not by whom we believe, for `host`.
+    pub async fn connect_https<S>(
+        &self,
+        stream: S,
+        host: &str,
+    ) -> Result<client::TlsStream<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.connector.connect_https(stream, host).await
+    }
 }
 
 /// The certificate that a server has shown, in DER.

@@ -89,6 +89,29 @@ impl Connector {
         stream.map_err(Error::Handshake)
     }
 
+    /// The handshake with somebody who speaks HTTP/1.1, as `verify-full` has it.
+    ///
+    /// # Errors
+    /// When it fails, or the certificate is not by whom we believe, for `host`.
+    pub async fn connect_https<S>(
+        &self,
+        stream: S,
+        host: &str,
+    ) -> Result<client::TlsStream<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|_| Error::Name(host.to_owned()))?;
+        let mut config = Arc::unwrap_or_clone(self.config(Depth::ChainAndName)?);
+        // Nobody but PostgreSQL is offered its protocol.
+        config.alpn_protocols.clear();
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await;
+        stream.map_err(Error::Handshake)
+    }
+
     fn depth(&self, mode: SslMode) -> Result<Depth, Error> {
         match mode {
             // With authorities given, "require" behaves like "verify-ca" (libpq-ssl, Protection

@@ -22,6 +22,7 @@ mod ini;
 mod mistake;
 mod model;
 mod peer;
+mod percent;
 mod place;
 mod secret;
 mod set;

@@ -9,6 +9,7 @@ use crate::database::Database;
 use crate::host::{Host, PORT};
 use crate::mistake::Mistake;
 use crate::model::Config;
+use crate::percent;
 use crate::place::{Place, unknown_key};
 use crate::secret::Secret;
 use crate::settings::Settings;
@@ -247,32 +248,8 @@ fn split_port(host: &str) -> (&str, &str) {
     }
 }
 
-/// Undoes percent-encoding; `None` if nothing is there.
-pub(crate) fn decode(key: &str, text: &str) -> Result<Option<String>, Mistake> {
-    let bad = || {
-        wrong(
-            key,
-            "is not well encoded: % starts two hexadecimal digits".to_owned(),
-        )
-    };
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, after) = after.split_at_checked(2).ok_or_else(bad)?;
-        let digit = |byte: u8| char::from(byte).to_digit(16).ok_or_else(bad);
-        bytes.push((digit(digits[0])? * 16 + digit(digits[1])?) as u8);
-        rest = after;
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) if text.contains('\0') => Err(wrong(key, "contains a NUL character".to_owned())),
-        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-        Err(_) => Err(wrong(key, "is not UTF-8 when decoded".to_owned())),
-    }
+fn decode(key: &str, text: &str) -> Result<Option<String>, Mistake> {
+    percent::decode(text).map_err(|message| wrong(key, message.to_owned()))
 }
 
 fn wrong(key: &str, message: String) -> Mistake {

@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use pgweir_auth::Secret;
 
 use super::basic::Item;
 use super::{Value, expected, toml_text};
 use crate::host::Host;
-use crate::url_text::decode;
+use crate::percent::{decode, encode};
 
 /// An address of `http://` or `https://`, without a path. Whoever has it printed does not see the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +104,7 @@ impl Login {
     fn from_text(text: &str) -> Result<Self, String> {
         let message = "expected user:password in front of the @, each with %3A for : and %40 for @";
         let (user, password) = text.split_once(':').ok_or(message)?;
-        let part = |text: &str| match decode("", text) {
+        let part = |text: &str| match decode(text) {
             Ok(Some(text)) => Ok(text),
             _ => Err(message.to_owned()),
         };
@@ -117,10 +116,8 @@ impl Login {
 
     /// As it stands in a URL, `@` and all.
     fn to_text(&self) -> String {
-        let user = utf8_percent_encode(&self.user, NON_ALPHANUMERIC);
         let password = self.password.to_text();
-        let password = utf8_percent_encode(&password, NON_ALPHANUMERIC);
-        format!("{user}:{password}@")
+        format!("{}:{}@", encode(&self.user), encode(&password))
     }
 }
 

@@ -473,6 +473,7 @@ impl Relay {
                     self.waits_its_turn = true;
                     break;
                 }
+                Verdict::Elsewhere => self.leave_host(now),
                 Verdict::NeedsServer => {
                     let Some(leased) = self.ask(now)? else {
                         self.wait(now);

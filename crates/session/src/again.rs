@@ -6,7 +6,7 @@ use crate::frame::Passing;
 use crate::journal::Before;
 use crate::reply::To;
 use crate::server::Server;
-use crate::trial::{Setback, Trial, Verdict, verdict};
+use crate::trial::{Setback, Trial, Verdict, says_goodbye, verdict};
 
 /// Longest beginning of an answer that is held back, in bytes.
 const HELD_MAX: usize = 64 * 1024;
@@ -43,11 +43,16 @@ impl Server {
     ) -> bool {
         let is_clients = self.replies.front().is_some_and(|it| it.to != To::Swallow);
         let Some(client) = client else {
-            // Whoever asked is gone.
+            // Whoever asked is gone, or asks elsewhere.
             self.trial = Trial::Over;
+            self.inject(to_client);
             return true;
         };
         if !is_clients {
+            if says_goodbye(input) {
+                self.trial = Trial::Failed(Setback::Goodbye);
+                return false;
+            }
             return true;
         }
         match verdict(input, client.is_on_standby()) {

@@ -13,7 +13,7 @@ use crate::frame::Passing;
 use crate::journal::Before;
 use crate::names::{self, Named, Names};
 use crate::reply::{Expect, Resets, Skipped};
-use crate::routing::{Intents, Routing, Unit};
+use crate::routing::{Intents, Routing, Segment, Unit};
 use crate::rules::{Mode, Rules};
 use crate::server::Server;
 use crate::settings::{Parameters, Settings, settable};
@@ -133,6 +133,7 @@ impl Client {
         if let Some(routing) = &mut self.routing {
             routing.on_standby = standby;
             routing.is_granted = true;
+            routing.segment = Segment::of(routing.unit);
         }
     }
 

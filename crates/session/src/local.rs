@@ -14,6 +14,7 @@ use crate::frame::{Frame, Outcome};
 use crate::routing::{Begun, Own, Target};
 use crate::rules::Mode;
 use crate::server::Server;
+use crate::unnamed::ClientUnnamed;
 
 /// Longest text that is looked at, in bytes.
 const TEXT_LEN_MAX: usize = 256;
@@ -92,6 +93,12 @@ impl Client {
         to_client: &mut Batch,
     ) -> Option<Outcome> {
         self.routing.as_ref()?;
+        let outcome = self.answer_alone(frame, to_client);
+        self.answered(frame, outcome.as_ref());
+        outcome
+    }
+
+    fn answer_alone(&mut self, frame: &Frame<'_>, to_client: &mut Batch) -> Option<Outcome> {
         if self.begun_status() == Status::Failed {
             return self.answer_failed(frame, to_client);
         }
@@ -119,7 +126,16 @@ impl Client {
         }
         let text = query_text(frame)?;
         let outcome = self.own_statement(text)?;
-        Some(self.finish(frame, outcome, server.status, to_client))
+        let outcome = Some(self.finish(frame, outcome, server.status, to_client));
+        self.answered(frame, outcome.as_ref());
+        outcome
+    }
+
+    /// A Query does away with the unnamed statement, whoever answers it (protocol-flow, Extended Query).
+    fn answered(&mut self, frame: &Frame<'_>, outcome: Option<&Outcome>) {
+        if frame.tag == frontend::QUERY && outcome.is_some() {
+            self.unnamed = ClientUnnamed::None;
+        }
     }
 
     /// The query to be sent in the place of a SHOW that only the primary can answer.

@@ -12,6 +12,7 @@ use crate::reply::{Expect, Kind, Resets};
 use crate::rules::{Refusal, Rules, Verdict};
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::unit::Host;
 use crate::unnamed::{ClientUnnamed, Unnamed};
 
 /// Longest Query that is held back until all of it is there, so that its text can be judged. A
@@ -66,10 +67,12 @@ impl Client {
                 seen: &input[at..],
             };
             let outcome = match server.as_deref_mut() {
-                Some(server) if self.must_wait(&frame, server, rules) => {
-                    return (at, Verdict::Waits);
-                }
-                Some(server) => self.request(&frame, server, rules, to_server, to_client),
+                Some(server) => match self.host(&frame, server, rules) {
+                    Host::This => self.request(&frame, server, rules, to_server, to_client),
+                    Host::Unknown => return (at, Verdict::Waits),
+                    Host::Unseen => return (at, Verdict::More),
+                    Host::Other => return (at, Verdict::Elsewhere),
+                },
                 None => self.without_server(&frame, to_client),
             };
             match outcome {

@@ -131,6 +131,8 @@ pub struct Unit {
     pub reason: Reason,
     /// It is there to its end: so many bytes of the client's.
     pub whole: Option<usize>,
+    /// It ends with a Flush before anything in it is run: what follows is judged anew.
+    pub(crate) is_flushed: bool,
 }
 
 impl Unit {
@@ -155,10 +157,34 @@ pub(crate) struct Routing {
     pub(crate) on_standby: bool,
     /// It was taken for a unit that has not begun yet.
     pub(crate) is_granted: bool,
+    /// What is known of the requests up to the next Sync, on a standby.
+    pub(crate) segment: Segment,
     /// What the client has set for itself.
     pub(crate) own: Own,
     /// A transaction that it has begun, and no server has heard of.
     pub(crate) begun: Option<Begun>,
+}
+
+/// Requests of the extended protocol up to Sync, which are one transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Segment {
+    /// All of it may run where it is.
+    Judged,
+    /// All of it may up to a Flush, before which nothing is run.
+    ToFlush,
+    /// What comes next has not been judged.
+    Flushed,
+}
+
+impl Segment {
+    /// Of a segment that begins, or goes on, with this unit.
+    pub(crate) fn of(unit: Unit) -> Self {
+        if unit.is_flushed {
+            Self::ToFlush
+        } else {
+            Self::Judged
+        }
+    }
 }
 
 /// pgweir's own settings of a client.
@@ -219,12 +245,14 @@ impl Routing {
         let unit = Unit {
             reason: Reason::Empty,
             whole: None,
+            is_flushed: false,
         };
         Self {
             intents,
             unit,
             on_standby: false,
             is_granted: false,
+            segment: Segment::Judged,
             own: Own::default(),
             begun: None,
         }

@@ -38,6 +38,9 @@ pub enum Verdict {
     /// The next frame may need another one than is leased: it is to be judged again when nothing is owed
     /// any more.
     Waits,
+    /// The next frame needs another server connection than the one that is leased, on which nothing of what the
+    /// client goes on with has been run: that one is to be given back as if the client had gone.
+    Elsewhere,
     /// The client said goodbye.
     Terminate,
     /// The client broke a rule: tell it and close the connection.

@@ -38,11 +38,23 @@ pub(crate) enum Verdict {
     Fails(Setback),
 }
 
+/// Whether an answer to a request of ours says that the server goes; what else it says is not about the client's.
+pub(crate) fn says_goodbye(input: &[u8]) -> bool {
+    let Ok(Some(head)) = header(input, u32::MAX) else {
+        return false;
+    };
+    let frame = whole(input, head.frame_len()).filter(|_| head.tag == tag::ERROR_RESPONSE);
+    frame.is_some_and(|frame| {
+        let fields = Fields::new(&frame[pgweir_wire::HEADER_LEN..]);
+        setback(&fields, false) == Some(Setback::Goodbye)
+    })
+}
+
 /// Judges the beginning of an answer.
 pub(crate) fn verdict(mut input: &[u8], on_standby: bool) -> Verdict {
     while let Ok(Some(head)) = header(input, u32::MAX) {
         match head.tag {
-            // These come before anything has been run.
+            // These show nothing of what was read.
             tag::PARSE_COMPLETE
             | tag::BIND_COMPLETE
             | tag::CLOSE_COMPLETE
@@ -50,6 +62,8 @@ pub(crate) fn verdict(mut input: &[u8], on_standby: bool) -> Verdict {
             | tag::PARAMETER_DESCRIPTION
             | tag::ROW_DESCRIPTION
             | tag::PARAMETER_STATUS
+            | tag::COMMAND_COMPLETE
+            | tag::EMPTY_QUERY_RESPONSE
             | tag::NOTICE_RESPONSE => {}
             tag::ERROR_RESPONSE => {
                 let Some(frame) = whole(input, head.frame_len()) else {

@@ -2,12 +2,12 @@
 
 use pgweir_route::intent::{Access, Intent, Judgement, Reason, Statement};
 use pgweir_route::lex::{Dialect, Trails};
-use pgweir_wire::{HEADER_LEN, frontend as message, header, tag::frontend};
+use pgweir_wire::{HEADER_LEN, backend::Status, frontend as message, header, tag::frontend};
 use smallvec::SmallVec;
 
 use crate::client::Client;
 use crate::frame::Frame;
-use crate::routing::{Intents, Target, Unit};
+use crate::routing::{Intents, Segment, Target, Unit};
 use crate::rules::Rules;
 use crate::server::Server;
 use crate::unnamed::ClientUnnamed;
@@ -62,26 +62,65 @@ impl Client {
         Some(named.statement.text())
     }
 
-    /// Whether the request in front of `input` must wait until the answers that are owed have come: it
-    /// begins a unit that is not for the standby that is leased. Within a transaction all goes where the
-    /// transaction is (R2); whether there is one is known when nothing is owed.
-    pub(crate) fn must_wait(
-        &mut self,
-        frame: &Frame<'_>,
-        server: &Server,
-        rules: &Rules<'_>,
-    ) -> bool {
-        let Some(routing) = &mut self.routing else {
-            return false;
+    /// Where the request in front of `input` may run, while a server is leased. Within a transaction all goes
+    /// where the transaction is (R2); whether there is one is known when nothing is owed.
+    pub(crate) fn host(&mut self, frame: &Frame<'_>, server: &Server, rules: &Rules<'_>) -> Host {
+        let Some(routing) = self.routing.as_mut().filter(|routing| routing.on_standby) else {
+            return Host::This;
         };
-        if !routing.on_standby || server.unsynced || !begins(frame.tag) {
-            return false;
+        if !begins(frame.tag) {
+            routing.segment = match (frame.tag, routing.segment) {
+                (frontend::SYNC, _) => Segment::Judged,
+                (frontend::FLUSH, Segment::ToFlush) => Segment::Flushed,
+                (_, segment) => segment,
+            };
+            return Host::This;
         }
-        if std::mem::take(&mut routing.is_granted) || server.owed() == 0 {
-            return false;
+        if std::mem::take(&mut routing.is_granted) {
+            return Host::This;
         }
-        let unit = self.next_unit(frame.seen, rules);
-        unit.is_none_or(|unit| unit.intent() == Intent::Primary)
+        if server.unsynced {
+            return match routing.segment {
+                Segment::Judged | Segment::ToFlush => Host::This,
+                Segment::Flushed => self.host_behind_flush(frame, server, rules),
+            };
+        }
+        routing.segment = Segment::Judged;
+        if server.owed() == 0 {
+            return Host::This;
+        }
+        match self.next_unit(frame.seen, rules) {
+            Some(unit) if unit.intent() != Intent::Primary => self.goes_on_as(Segment::of(unit)),
+            // It is judged again when there is nothing else on its way.
+            _ => Host::Unknown,
+        }
+    }
+
+    /// The same for what goes on behind a Flush, when nothing of the segment has been run yet.
+    fn host_behind_flush(&mut self, frame: &Frame<'_>, server: &Server, rules: &Rules<'_>) -> Host {
+        if server.owed() > 0 {
+            return Host::Unknown;
+        }
+        let stays = server.status != Status::Idle
+            // Nothing of it is done before Sync.
+            || server.replies.skipping()
+            // It may use what is only here.
+            || matches!(self.unnamed, ClientUnnamed::Untracked(_));
+        if stays {
+            return self.goes_on_as(Segment::Judged);
+        }
+        match self.next_unit(frame.seen, rules) {
+            None => Host::Unseen,
+            Some(unit) if unit.intent() == Intent::Primary => Host::Other,
+            Some(unit) => self.goes_on_as(Segment::of(unit)),
+        }
+    }
+
+    fn goes_on_as(&mut self, segment: Segment) -> Host {
+        if let Some(routing) = &mut self.routing {
+            routing.segment = segment;
+        }
+        Host::This
     }
 
     /// What the unit in front of `input` wants; `None`: more of it must be there to tell.
@@ -94,6 +133,7 @@ impl Client {
             read_only: self.known(b"default_transaction_read_only") == Some(b"on"),
             target: routing.own.target,
             reason: Reason::Empty,
+            runs: false,
             open: routing.begun.as_ref().map(|begun| begun.access),
             begun: routing.begun.is_some(),
             parsed: Parsed::new(),
@@ -105,7 +145,7 @@ impl Client {
                 Ok(Some(head)) => head,
                 Ok(None) if !is_enough => return None,
                 // It ends here, or was too large to be seen whole.
-                Ok(None) | Err(_) => return Some(judge.unit(None)),
+                Ok(None) | Err(_) => return Some(judge.cut_off()),
             };
             let frame = Frame {
                 tag: head.tag,
@@ -117,13 +157,19 @@ impl Client {
                     return None;
                 }
                 judge.cut(&frame);
-                return Some(judge.unit(None));
+                return Some(judge.cut_off());
             };
             at += HEADER_LEN + body.len();
             match judge.frame(frame.tag, body) {
                 Next::Goes => {}
                 Next::Ends => return Some(judge.unit(Some(at))),
-                Next::IsCut => return Some(judge.unit(None)),
+                Next::IsFlushed if !judge.runs => {
+                    return Some(Unit {
+                        is_flushed: true,
+                        ..judge.unit(None)
+                    });
+                }
+                Next::IsFlushed => return Some(judge.cut_off()),
             }
         }
     }
@@ -136,6 +182,18 @@ impl Client {
             trails: Trails::of_encoding(encoding),
         }
     }
+}
+
+/// Where a request may run, while a server is leased.
+pub(crate) enum Host {
+    /// On this one.
+    This,
+    /// That is known when nothing is owed any more.
+    Unknown,
+    /// More of it must be there to tell.
+    Unseen,
+    /// Not on this one.
+    Other,
 }
 
 /// Tags of requests with which a unit begins.
@@ -158,7 +216,7 @@ enum Next {
     /// It has ended.
     Ends,
     /// It has not, and yet must be answered: what follows may depend on that.
-    IsCut,
+    IsFlushed,
 }
 
 /// Statements that the unit itself prepares, with their judgements.
@@ -171,6 +229,8 @@ struct Judge<'a> {
     read_only: bool,
     target: Target,
     reason: Reason,
+    /// Something is run.
+    runs: bool,
     /// The unit is not the first thing of its transaction.
     begun: bool,
     /// A transaction that begins in the unit and has not ended in it.
@@ -197,6 +257,7 @@ impl<'a> Judge<'a> {
                 Err(_) => self.note(Reason::Unseen),
             },
             frontend::BIND => {
+                self.runs = true;
                 let bind = message::bind_names(body);
                 let judgement = bind.map_or(Judgement::UNSEEN, |it| self.of_name(it.statement));
                 self.add(judgement);
@@ -206,7 +267,8 @@ impl<'a> Judge<'a> {
                 return Next::Ends;
             }
             frontend::SYNC => return Next::Ends,
-            frontend::FLUSH | frontend::TERMINATE => return Next::IsCut,
+            frontend::FLUSH | frontend::TERMINATE => return Next::IsFlushed,
+            frontend::EXECUTE => self.runs = true,
             _ => {}
         }
         Next::Goes
@@ -243,7 +305,11 @@ impl<'a> Judge<'a> {
             Statement::Own(_) => Reason::HostState,
             _ => judgement.reason,
         };
-        self.runs(reason);
+        match judgement.statement {
+            // The transaction may end in the middle of it.
+            Statement::Several => self.runs_outside(reason),
+            _ => self.runs(reason),
+        }
         match (judgement.statement, self.open) {
             (Statement::Begin(access), None) => self.open = Some(self.access(access)),
             (Statement::SetTransaction(access), Some(_)) => self.open = Some(self.access(access)),
@@ -254,9 +320,6 @@ impl<'a> Judge<'a> {
 
     /// Something runs, or may run, with this reason.
     fn runs(&mut self, reason: Reason) {
-        if reason == Reason::Definition {
-            self.intents.known.outdate();
-        }
         let read_only = match self.open {
             Some(access) => access == Access::ReadOnly,
             None => self.read_only,
@@ -266,6 +329,14 @@ impl<'a> Judge<'a> {
         } else {
             reason
         };
+        self.runs_outside(reason);
+    }
+
+    /// The same where no READ ONLY holds for sure.
+    fn runs_outside(&mut self, reason: Reason) {
+        if reason == Reason::Definition {
+            self.intents.known.outdate();
+        }
         self.note(match self.target {
             Target::Standby if reason.is_doubt() => Reason::HintStandby,
             Target::Primary if reason.intent() != Intent::Primary => Reason::HintPrimary,
@@ -286,6 +357,12 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// It must be answered before all of it is there.
+    fn cut_off(mut self) -> Unit {
+        self.runs(Reason::Cut);
+        self.unit(None)
+    }
+
     fn unit(mut self, whole: Option<usize>) -> Unit {
         match self.open {
             // What is written in it later must find a primary.
@@ -297,6 +374,7 @@ impl<'a> Judge<'a> {
         Unit {
             reason: self.reason,
             whole: whole.filter(|_| !self.begun),
+            is_flushed: false,
         }
     }
 }

@@ -111,6 +111,19 @@ impl Relay {
         Ok(true)
     }
 
+    /// What the client goes on with may not run on the host that it is at, and nothing has been run there.
+    pub(super) fn leave_host(&mut self, now: Instant) {
+        if let Some(route) = &mut self.route {
+            route.asked.end();
+            route.used = None;
+        }
+        *self.client.link.borrow_mut() = None;
+        if let Link::Leased(leased) = std::mem::replace(&mut self.link, Link::None) {
+            giveback::after_client(&self.worker, leased, false);
+        }
+        self.client.enter(ClientState::Idle, now);
+    }
+
     /// What has happened says something of the host.
     fn tell_cluster(&self, setback: Option<Setback>, now: Instant) {
         let Some(route) = &self.route else {

@@ -142,6 +142,8 @@ reasons! {
     Refused Primary "refused" "was refused by a standby",
     /// A text that leaves a transaction open that may write later.
     OpenTransaction Doubt "open_transaction" "leaves a transaction open",
+    /// Its answer is asked for with Flush: what follows belongs to the same transaction, and may write.
+    Cut Doubt "cut" "is flushed, and what follows may write",
     /// A statement that begins with none of the words that are known.
     Unknown Primary "unknown" "is not known",
     /// The text cannot be read to its end.

@@ -10,7 +10,7 @@
 //! | `select pg_advisory_lock(1)` | takes a lock for the session |
 //! | `show timezone` | one row with the value in force |
 //! | `parsed datestyle` | one row with the value that was in force when it was parsed |
-//! | `begin`, `commit`, `rollback` | |
+//! | `begin`, `begin read only`, `set transaction read only`, `commit`, `rollback` | |
 //! | `set [local] x = y`, `set x to default`, `reset x`, `reset all`, `discard all`, `deallocate all` | |
 //! | `copy in`, `copy in bad`, `copy in refused`, `copy out 3` | |
 //! | `listen c`, `prepare p as …`, `create temp table t`, `declare c cursor with hold …` | |
@@ -111,6 +111,23 @@ pub struct Engine {
     pub temporary: BTreeSet<Text>,
     pub locks: BTreeSet<Text>,
     pub held: BTreeSet<Text>,
+    /// What it does as a standby, if it is one.
+    pub standby: Option<Standby>,
+    /// What a standby should not have been asked (R3).
+    pub wronged: Option<Text>,
+    /// How it was when it was ready last.
+    pub was_ready: Block,
+}
+
+/// How a standby is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standby {
+    /// It does not run `select 2`, which writes.
+    Healthy,
+    /// What it reads first goes away with what it replays.
+    Conflicting,
+    /// It has shown something, and does whatever else it is asked.
+    Busy,
 }
 
 /// Parameters of which the server reports changes, as PostgreSQL spells them.
@@ -160,6 +177,9 @@ impl Engine {
             temporary: BTreeSet::new(),
             locks: BTreeSet::new(),
             held: BTreeSet::new(),
+            standby: None,
+            wronged: None,
+            was_ready: Block::None,
         }
     }
 
@@ -339,9 +359,17 @@ impl Engine {
     /// Runs one statement that was analysed.
     pub fn run(&mut self, command: &str, params: &[Vec<u8>]) -> Result<Output, Fault> {
         let words: Vec<&str> = command.split_whitespace().collect();
+        self.refuse(&words)?;
         match words[..] {
             ["fail"] => Err(fault("22012", "division by zero")),
-            ["begin"] => Ok(self.begin()),
+            ["begin"] | ["begin", "read", "only"] => Ok(self.begin()),
+            ["set", "transaction", "read", "only"]
+                if self.block == Block::None && !self.several =>
+            {
+                let text = "SET TRANSACTION can only be used in transaction blocks";
+                Ok(Output::Notice(text.into(), "SET".into()))
+            }
+            ["set", "transaction", "read", "only"] => Ok(Output::Done("SET".into())),
             ["commit"] => Ok(self.end_block(true)),
             ["rollback"] => Ok(self.end_block(false)),
             ["set", name, "to" | "=", "default"] | ["set", "session", name, "=", "default"] => {
@@ -387,6 +415,35 @@ impl Engine {
                 Ok(Output::Done(tag))
             }
             _ => self.as_written_by_the_pooler(command),
+        }
+    }
+
+    /// What a standby says instead.
+    fn refuse(&mut self, words: &[&str]) -> Result<(), Fault> {
+        // A transaction that was begun to read goes on where it is, and what is behind its end up to Sync.
+        let is_free = self.block == Block::None && self.was_ready == Block::None;
+        let Some(standby) = self.standby.filter(|_| is_free) else {
+            return Ok(());
+        };
+        match words {
+            ["listen" | "create" | "declare", ..]
+            | ["copy", "in", ..]
+            | ["select", "pg_advisory_lock(1)"] => {
+                self.wronged = Some(words.join(" "));
+                Ok(())
+            }
+            ["select", "2"] if standby != Standby::Busy => Err(fault(
+                "25006",
+                "cannot execute nextval() in a read-only transaction",
+            )),
+            ["select", ..] if standby == Standby::Conflicting => {
+                self.standby = Some(Standby::Healthy);
+                Err(fault(
+                    "40001",
+                    "canceling statement due to conflict with recovery",
+                ))
+            }
+            _ => Ok(()),
         }
     }
 

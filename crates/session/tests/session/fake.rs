@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use pgweir_wire::backend::Status;
 use pgweir_wire::{encode, frontend as message, header, tag::frontend};
 
-use crate::engine::{Block, CopyIn, Engine, Fault, Output, REPORTED, Values, fault};
+use crate::engine::{Block, CopyIn, Engine, Fault, Output, REPORTED, Standby, Values, fault};
 
 /// As in pqcomm.c: more than this is sent without having been asked for.
 const BUFFER: usize = 8192;
@@ -36,6 +36,10 @@ pub struct Fake {
     copy: Option<Copy>,
     /// The backend has ended the connection.
     pub dead: bool,
+    /// Somebody calls pg_terminate_backend when it is asked for something.
+    pub goes: bool,
+    /// So many bytes that come next are the pooler's own.
+    pub own: usize,
     told: Values,
 }
 
@@ -52,6 +56,8 @@ impl Fake {
             extended: false,
             copy: None,
             dead: false,
+            goes: false,
+            own: 0,
         }
     }
 
@@ -85,6 +91,9 @@ impl Fake {
 
     pub fn feed(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
+        if self.goes && !bytes.is_empty() && !self.dead {
+            self.terminate();
+        }
         while !self.dead {
             let head = header(&self.input, u32::MAX).expect("frames of clients are well made");
             let Some(head) = head else { break };
@@ -94,9 +103,19 @@ impl Fake {
             }
             let frame: Vec<u8> = self.input.drain(..len).collect();
             self.message(head.tag, &frame[5..]);
+            self.own = self.own.saturating_sub(len);
             if self.buffer.len() > BUFFER {
                 self.flush();
             }
+        }
+    }
+
+    /// A client has been shown what it asked for.
+    fn shows(&mut self) {
+        if self.own == 0
+            && let Some(standby) = &mut self.engine.standby
+        {
+            *standby = Standby::Busy;
         }
     }
 
@@ -194,6 +213,8 @@ impl Fake {
             Block::Failed => Status::Failed,
         };
         encode::ready(status, &mut self.buffer);
+        self.engine.was_ready = self.engine.block;
+        self.shows();
         self.flush();
     }
 
@@ -232,6 +253,9 @@ impl Fake {
 
     /// Sends a result. Says whether copy data is awaited before anything goes on.
     fn give(&mut self, output: Output, after: After) -> Result<bool, Fault> {
+        if !matches!(output, Output::Done(_)) {
+            self.shows();
+        }
         let out = &mut self.buffer;
         match output {
             Output::Rows(rows, tag) => {
@@ -387,6 +411,7 @@ impl Fake {
             execute.max_rows as usize
         };
         let now = rows.len().min(limit);
+        self.shows();
         for row in &rows[..now] {
             encode::data_row(&[Some(row)], &mut self.buffer);
         }

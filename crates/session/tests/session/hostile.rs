@@ -200,7 +200,7 @@ proptest! {
     #[test]
     fn s1_a_good_client_may_be_cut_anywhere(seed: u64, bursts in 1..6usize) {
         let mut rng = Rng::new(seed);
-        let script = script::make(&mut rng, bursts, false);
+        let script = script::make(&mut rng, bursts, false, false);
         let bytes: Vec<u8> = script.bursts.iter().flat_map(|burst| burst.bytes.clone()).collect();
         let whole = judge(&bytes, Mode::Transaction, |len| len);
         prop_assert_eq!(whole, judge(&bytes, Mode::Transaction, |len| rng.cut(len)));

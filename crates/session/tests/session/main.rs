@@ -11,6 +11,7 @@ mod engine;
 mod fake;
 mod hostile;
 mod keeper;
+mod peer;
 mod pooled;
 mod rng;
 mod script;
@@ -28,6 +29,7 @@ const CALM: Way = Way {
     mixed: false,
     vanishing: 0,
     dying: 0,
+    routed: false,
 };
 const ROUGH: Way = Way {
     vanishing: 50,
@@ -41,6 +43,10 @@ const MIXED: Way = Way {
     mixed: true,
     ..ROUGH
 };
+const ROUTED: Way = Way {
+    routed: true,
+    ..CALM
+};
 const STATEMENT: Way = Way {
     mode: Mode::Statement,
     vanishing: 10,
@@ -50,7 +56,7 @@ const STATEMENT: Way = Way {
 /// Runs random scripts both ways; the seed tells everything about a run.
 fn differential(seed: u64, clients: usize, backends: usize, bursts: usize, way: Way) {
     let mut rng = Rng::new(seed);
-    let scripts = scripts(&mut rng, clients, bursts, way.mixed);
+    let scripts = scripts(&mut rng, clients, bursts, way);
     let keeper = Box::new(Shelf::new(backends));
     Pooled::new(&mut rng, &scripts, keeper, way).run();
 }
@@ -63,15 +69,17 @@ fn simulation(seed: u64, clients: usize, backends: usize, bursts: usize) {
         mixed: rng.percent(30),
         vanishing: rng.pick(&[0, 10, 50]),
         dying: rng.pick(&[0, 5, 50]),
+        routed: false,
     };
-    let scripts = scripts(&mut rng, clients, bursts, way.mixed);
+    let scripts = scripts(&mut rng, clients, bursts, way);
     let keeper = Box::new(Pooler::new(&mut rng, backends));
     Pooled::new(&mut rng, &scripts, keeper, way).run();
 }
 
-fn scripts(rng: &mut Rng, clients: usize, bursts: usize, mixed: bool) -> Vec<Script> {
+fn scripts(rng: &mut Rng, clients: usize, bursts: usize, way: Way) -> Vec<Script> {
     let clients = 0..clients;
-    clients.map(|_| script::make(rng, bursts, mixed)).collect()
+    let made = clients.map(|_| script::make(rng, bursts, way.mixed, way.routed));
+    made.collect()
 }
 
 proptest! {
@@ -111,6 +119,13 @@ proptest! {
     }
 
     #[test]
+    fn s4_whichever_host_does_it_and_however_often_it_is_asked(
+        seed: u64, clients in 1..6usize, backends in 1..4usize, bursts in 1..8usize, dying in 0..50u64,
+    ) {
+        differential(seed, clients, backends, bursts, Way { dying, ..ROUTED });
+    }
+
+    #[test]
     fn s5_clients_that_vanish_leave_nothing(
         seed: u64, clients in 2..6usize, backends in 1..4usize, bursts in 1..8usize,
     ) {
@@ -132,7 +147,7 @@ fn s1_seeds_that_once_failed() {
     differential(16_346_692_517_736_575_476, 3, 1, 7, CALM);
 }
 
-/// One run by its seed: `SEED=… CLIENTS=… BACKENDS=… BURSTS=… WAY=calm|rough|session|statement|mixed|pool`.
+/// One run by its seed: `SEED=… CLIENTS=… BACKENDS=… BURSTS=… WAY=routed|calm|rough|session|statement|mixed|pool`.
 #[test]
 #[ignore = "for one seed at a time"]
 fn once() {
@@ -144,6 +159,7 @@ fn once() {
         Ok("session") => differential(number("SEED"), clients, backends, bursts, SESSION),
         Ok("statement") => differential(number("SEED"), clients, backends, bursts, STATEMENT),
         Ok("mixed") => differential(number("SEED"), clients, backends, bursts, MIXED),
+        Ok("routed") => differential(number("SEED"), clients, backends, bursts, ROUTED),
         Ok("pool") => simulation(number("SEED"), clients, backends, bursts),
         _ => differential(number("SEED"), clients, backends, bursts, CALM),
     }

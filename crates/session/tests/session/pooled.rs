@@ -2,34 +2,20 @@
 //!
 //! All bytes are on their way for a random while and arrive cut at random places.
 
-use pgweir_session::{Batch, Client, Effects, Mode, Rules, Settings};
-use pgweir_session::{Statements, Verdict};
+use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::backend::{self, Backend, Defaults};
+use pgweir_route::intent::Intent;
+use pgweir_session::{Batch, Effects, Intents, Mode, Rules, Setback};
+use pgweir_session::{Statements, Unit, Verdict};
+
+use crate::backend::{Backend, Defaults};
+use crate::engine::Standby;
 use crate::keeper::Keeper;
+use crate::peer::{Asked, Peer, up_to_a_block};
 use crate::rng::Rng;
 use crate::script::Script;
 use crate::words::difference;
-
-struct Peer {
-    script: Script,
-    client: Client,
-    burst: usize,
-    /// How much of the burst is on its way.
-    written: usize,
-    wire: Vec<u8>,
-    held: Vec<u8>,
-    received: Vec<u8>,
-    lease: Option<usize>,
-    waiting: bool,
-    hold_back: bool,
-    over: bool,
-    /// Its backend died.
-    lost: bool,
-    /// Goes without a word after so many bytes.
-    vanishes_after: Option<usize>,
-    judged: usize,
-}
 
 /// How a run is made.
 #[derive(Clone, Copy)]
@@ -41,6 +27,8 @@ pub struct Way {
     pub vanishing: u64,
     /// Backends that die with a client on them, in ten thousand steps.
     pub dying: u64,
+    /// Whether backends are a primary's and a standby's, in turn, and units are routed.
+    pub routed: bool,
 }
 
 pub struct Pooled<'a> {
@@ -66,27 +54,15 @@ enum Action {
 impl<'a> Pooled<'a> {
     pub fn new(rng: &'a mut Rng, scripts: &[Script], keeper: Box<dyn Keeper>, way: Way) -> Self {
         let mut peers = Vec::new();
+        let intents = Intents::new(Arc::default(), 7);
         for script in scripts {
-            let pairs = script.startup.iter();
-            let startup = Settings::new(pairs.map(|(n, v)| (n.as_bytes(), v.as_bytes())));
             let bytes: usize = script.bursts.iter().map(|burst| burst.bytes.len()).sum();
-            let vanishes = rng.percent(way.vanishing);
-            peers.push(Peer {
-                script: script.clone(),
-                client: Client::new(way.mode, &startup, backend::base(script.defaults)),
-                burst: 0,
-                written: 0,
-                wire: Vec::new(),
-                held: Vec::new(),
-                received: Vec::new(),
-                lease: None,
-                waiting: false,
-                hold_back: false,
-                over: false,
-                lost: false,
-                vanishes_after: vanishes.then(|| rng.below(bytes)),
-                judged: 0,
-            });
+            let vanishes_after = rng.percent(way.vanishing).then(|| rng.below(bytes));
+            let mut peer = Peer::new(script, way.mode, vanishes_after);
+            if way.routed {
+                peer.client.route(Rc::clone(&intents));
+            }
+            peers.push(peer);
         }
         Self {
             peers,
@@ -165,9 +141,6 @@ impl<'a> Pooled<'a> {
         fake.dead = true;
         let len = fake.output.len();
         fake.output.truncate(self.rng.below(len + 1));
-        if let Some(peer) = self.peers.iter_mut().find(|peer| peer.lease == Some(place)) {
-            peer.lost = true;
-        }
     }
 
     /// Nothing moves any more: then everybody must be through.
@@ -227,7 +200,7 @@ impl<'a> Pooled<'a> {
             if peer.burst < peer.script.bursts.len() {
                 actions.push(Action::Write(number));
             }
-            if !peer.wire.is_empty() && !peer.waiting && !peer.hold_back {
+            if !peer.wire.is_empty() && !peer.waiting && !peer.hold_back && !peer.waits_its_turn {
                 actions.push(Action::Judge(number));
             }
             if peer.waiting && self.keeper.is_handed(number) {
@@ -294,6 +267,11 @@ impl<'a> Pooled<'a> {
                 let len = self.rng.cut(backend.sent.len());
                 let bytes: Vec<u8> = backend.sent.drain(..len).collect();
                 backend.fake.feed(&bytes);
+                if let Some(command) = &backend.fake.engine.wronged {
+                    let holder = self.peers.iter().find(|peer| peer.lease == Some(number));
+                    let log = holder.map(|peer| peer.script.log.join("\n"));
+                    panic!("R3: {command} on a standby; {}", log.unwrap_or_default());
+                }
             }
             Action::Answer(number) => self.answer(number),
         }
@@ -306,12 +284,33 @@ impl<'a> Pooled<'a> {
         }
         let backend = &mut self.backends[place];
         let peer = &mut self.peers[number];
+        if self.way.routed {
+            // Whoever asks may get a host that does less, or one that goes away.
+            let wants = peer.client.unit().map(Unit::intent);
+            let may_read = wants != Some(Intent::Primary) && !peer.asked.of_primary;
+            let standby = may_read && self.rng.percent(70);
+            peer.client.leased_from(standby);
+            backend.fake.engine.standby = standby.then_some(Standby::Busy);
+            peer.asked.bytes.clear();
+        }
         let mut to_server = Batch::new();
         let rules = rules(&self.statements, self.max_prepared);
         peer.hold_back = peer
             .client
             .attach(&mut backend.server, &rules, &mut to_server);
         to_server.copy_after(&[], 0, &mut backend.sent);
+        backend.fake.own = backend.sent.len();
+        if backend.server.is_on_trial() {
+            let is_conflicting = self.rng.percent(20);
+            if let Some(standby) = &mut backend.fake.engine.standby {
+                *standby = if is_conflicting {
+                    Standby::Conflicting
+                } else {
+                    Standby::Healthy
+                };
+            }
+            backend.fake.goes = peer.asked.times < 3 && self.rng.percent(10);
+        }
         peer.lease = Some(place);
     }
 
@@ -333,12 +332,26 @@ impl<'a> Pooled<'a> {
             );
             to_client.copy_after(&input[at..], 0, &mut peer.received);
             match backend {
-                Some(backend) => to_server.copy_after(&input[at..], 0, &mut backend.sent),
+                Some(backend) => {
+                    if backend.server.is_on_trial() {
+                        let asked = &input[at..at + consumed];
+                        peer.asked.bytes.extend_from_slice(asked);
+                    }
+                    to_server.copy_after(&input[at..], 0, &mut backend.sent);
+                }
                 None => assert!(to_server.is_empty()),
             }
             at += consumed;
             match verdict {
-                Verdict::More | Verdict::Waits => break,
+                Verdict::More => break,
+                Verdict::Elsewhere => {
+                    self.end_lease(self.peers[number].lease.expect("it holds one"));
+                    self.peers[number].lease = None;
+                }
+                Verdict::Waits => {
+                    self.peers[number].waits_its_turn = true;
+                    break;
+                }
                 Verdict::NeedsServer => match self.keeper.take(self.rng, number) {
                     Some(place) => self.attach(number, place),
                     None => {
@@ -376,6 +389,10 @@ impl<'a> Pooled<'a> {
         };
         to_client.copy_after(&backend.held, 0, &mut self.peers[number].received);
         backend.held.drain(..consumed);
+        let ends = backend.fake.dead && backend.fake.output.is_empty();
+        if backend.server.setback().is_some() || ends && backend.server.is_on_trial() {
+            return self.again(number, place);
+        }
         assert_eq!(
             backend.server.own_error(),
             None,
@@ -383,10 +400,8 @@ impl<'a> Pooled<'a> {
             self.peers[number].script.startup,
             self.peers[number].script.log.join("\n")
         );
-        if backend.fake.dead && backend.fake.output.is_empty() {
-            self.peers[number].lease = None;
-            self.peers[number].over = true;
-            return self.discard(place);
+        if ends {
+            return self.lose(number);
         }
         let peer = &mut self.peers[number];
         if peer.client.is_refused() {
@@ -399,6 +414,44 @@ impl<'a> Pooled<'a> {
             self.judge(number, input);
         }
         self.after_replies(number);
+        let owed = self.peers[number]
+            .lease
+            .map_or(0, |place| self.backends[place].server.owed());
+        if owed == 0 && std::mem::take(&mut self.peers[number].waits_its_turn) {
+            let input = std::mem::take(&mut self.peers[number].held);
+            self.judge(number, input);
+        }
+    }
+
+    /// The backend of a client is gone, and the client told so.
+    fn lose(&mut self, number: usize) {
+        let peer = &mut self.peers[number];
+        (peer.over, peer.lost) = (true, true);
+        if let Some(place) = peer.lease.take() {
+            self.discard(place);
+        }
+    }
+
+    /// What the client has asked of a backend is asked of another one: nothing of an answer has reached it.
+    fn again(&mut self, number: usize, place: usize) {
+        let server = &mut self.backends[place].server;
+        let setback = server.setback();
+        let peer = &mut self.peers[number];
+        peer.client.take_back(server);
+        peer.asked.times += 1;
+        peer.asked.of_primary |= matches!(setback, Some(Setback::ReadOnly | Setback::Conflict));
+        let mut held = std::mem::take(&mut peer.asked.bytes);
+        if setback == Some(Setback::ReadOnly) {
+            peer.client.was_refused(&held);
+        }
+        held.append(&mut peer.held);
+        peer.lease = None;
+        (peer.hold_back, peer.waits_its_turn) = (false, false);
+        match setback {
+            Some(Setback::ReadOnly | Setback::Conflict) => self.end_lease(place),
+            _ => self.discard(place),
+        }
+        self.judge(number, held);
     }
 
     fn after_replies(&mut self, number: usize) {
@@ -410,6 +463,9 @@ impl<'a> Pooled<'a> {
         }
         assert_eq!(backend.server.owed(), 0, "S2");
         peer.lease = None;
+        peer.asked = Asked::default();
+        backend.fake.engine.standby = None;
+        backend.fake.goes = false;
         let left = backend.server.left();
         if left.has(Effects::FOR_GOOD) || backend.fake.dead {
             return self.discard(place);
@@ -454,10 +510,16 @@ impl<'a> Pooled<'a> {
         if std::mem::take(&mut peer.waiting) {
             self.keeper.leave(number);
         }
-        let Some(place) = peer.lease.take() else {
-            return;
-        };
+        if let Some(place) = peer.lease.take() {
+            self.end_lease(place);
+        }
+    }
+
+    /// Whatever is under way there is nobody's any more.
+    fn end_lease(&mut self, place: usize) {
         let backend = &mut self.backends[place];
+        backend.fake.engine.standby = None;
+        backend.fake.goes = false;
         if !backend.server.takes_requests() || backend.fake.dead {
             return self.discard(place);
         }
@@ -472,40 +534,6 @@ impl<'a> Pooled<'a> {
         self.clean(place);
         self.give_back(place);
     }
-}
-
-impl Peer {
-    fn may_write(&self) -> bool {
-        self.written < self.script.bursts[self.burst].bytes.len() || self.is_answered()
-    }
-
-    fn is_answered(&self) -> bool {
-        self.received.len() >= self.script.bursts[self.burst].answered_at
-    }
-
-    fn next_burst(&mut self) {
-        while let Some(burst) = self.script.bursts.get(self.burst)
-            && self.written == burst.bytes.len()
-            && self.is_answered()
-        {
-            self.burst += 1;
-            self.written = 0;
-        }
-    }
-}
-
-/// What a client of statement mode sees of these answers: all in front of the ReadyForQuery that
-/// tells of an open transaction.
-fn up_to_a_block(answers: &[u8]) -> &[u8] {
-    let mut at = 0;
-    while let Ok(Some(head)) = pgweir_wire::header(&answers[at..], u32::MAX) {
-        let end = at + head.frame_len() as usize;
-        if head.tag == b'Z' && answers[end - 1] != b'I' {
-            return &answers[..at];
-        }
-        at = end;
-    }
-    answers
 }
 
 fn rules(statements: &Statements, max_prepared: usize) -> Rules<'_> {

@@ -71,6 +71,14 @@ const TEXTS: [&str; 33] = [
     "copy out 3",
     "",
 ];
+/// Those about which host it is.
+const ROUTED: [&str; 5] = [
+    "begin read only",
+    "begin read only",
+    "set transaction read only",
+    "begin; set transaction read only; select 1; commit",
+    "begin read only; select 2",
+];
 /// Those that let go of names or values.
 const SWEEPING: [&str; 3] = ["deallocate all", "discard all", "reset all"];
 const NAMES: [&str; 5] = ["n0", "n1", "n2", "pgweir_1", "pgweir_2"];
@@ -89,9 +97,12 @@ struct Maker<'a> {
     startup: Vec<(&'static str, &'static str)>,
     /// Whether RESET may lead elsewhere on other backends.
     own_defaults: bool,
+    routed: bool,
     bytes: Vec<u8>,
     log: Vec<String>,
     segment: usize,
+    /// Syncs and Queries.
+    rounds: usize,
     names: BTreeMap<&'static str, (usize, Touch)>,
     texts: BTreeMap<&'static str, usize>,
     /// Segment in which names or values were swept away.
@@ -106,8 +117,9 @@ struct Maker<'a> {
     look_at: Option<&'static str>,
 }
 
-/// Makes a script of `bursts` bursts; `mixed` says whether backends have different defaults.
-pub fn make(rng: &mut Rng, bursts: usize, mixed: bool) -> Script {
+/// Makes a script of `bursts` bursts; `mixed` says whether backends have different defaults, `routed` whether they
+/// are of different hosts: then the client asks for an answer before it waits for one.
+pub fn make(rng: &mut Rng, bursts: usize, mixed: bool, routed: bool) -> Script {
     let defaults = if mixed && rng.percent(50) {
         Defaults::Odd
     } else {
@@ -127,11 +139,13 @@ pub fn make(rng: &mut Rng, bursts: usize, mixed: bool) -> Script {
     let mut maker = Maker {
         fake: Fake::new(&[defaults.values(), &startup].concat()),
         own_defaults: mixed || !startup.is_empty(),
+        routed,
         rng,
         startup,
         bytes: Vec::new(),
         log: Vec::new(),
         segment: 0,
+        rounds: 0,
         names: BTreeMap::new(),
         texts: BTreeMap::new(),
         swept: None,
@@ -151,7 +165,7 @@ pub fn make(rng: &mut Rng, bursts: usize, mixed: bool) -> Script {
         if last || maker.look_at.is_some() || maker.rng.percent(75) {
             maker.sync();
             maker.forget();
-        } else if maker.rng.percent(60) {
+        } else if maker.rng.percent(60) || routed {
             maker.flush();
         }
         maker.log.push("-- answers".into());
@@ -174,6 +188,7 @@ impl Maker<'_> {
         let from = self.bytes.len();
         write(&mut self.bytes);
         self.fake.feed(&self.bytes[from..]);
+        self.rounds += usize::from(log == "Sync" || log.starts_with("Query"));
         self.log.push(log);
     }
 
@@ -220,6 +235,9 @@ impl Maker<'_> {
     }
 
     fn text(&mut self) -> &'static str {
+        if self.routed && self.rng.percent(10) {
+            return self.rng.pick(&ROUTED);
+        }
         if self.rng.percent(94) {
             return self.rng.pick(&TEXTS);
         }
@@ -329,8 +347,8 @@ impl Maker<'_> {
             _ if self.kept => false,
             None => true,
             Some((segment, _)) if *segment == self.segment => true,
-            Some((segment, Touch::Parsed(text))) => {
-                only_uses && self.texts.get(text).is_none_or(|other| other == segment)
+            Some((_, Touch::Parsed(text))) => {
+                only_uses && self.texts.get(text) != Some(&usize::MAX)
             }
             Some((_, Touch::Other)) => false,
         }
@@ -344,10 +362,10 @@ impl Maker<'_> {
         let touch = if again { Touch::Other } else { touch };
         self.names.insert(name, (self.segment, touch));
         if let Touch::Parsed(text) = touch {
-            // Two segments that prepare one text: the later one hides the first one's fate.
-            let segment = self.segment;
-            let entry = self.texts.entry(text).or_insert(segment);
-            if *entry != segment {
+            // Two segments that prepare one text: the later one hides the first one's fate. A Query ends one, too.
+            let round = self.rounds;
+            let entry = self.texts.entry(text).or_insert(round);
+            if *entry != round {
                 *entry = usize::MAX;
             }
         }

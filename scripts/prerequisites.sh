@@ -46,6 +46,8 @@ if [ "${1:-}" != --demo ]; then
     has etcd || want etcd-server
     # Makes networks that can be cut.
     has ip || want iproute2
+    # Judges what we tell monitors.
+    has promtool || want prometheus
     # Stands beside pgweir in tests and benches.
     [ -x /usr/sbin/pgbouncer ] || want pgbouncer
 fi

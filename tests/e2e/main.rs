@@ -13,6 +13,7 @@ mod drivers;
 mod errors;
 mod failure;
 mod following;
+mod http;
 mod ini;
 mod isolation;
 mod large;

@@ -3,5 +3,6 @@
 mod arrows;
 mod cycles;
 mod locks;
+mod metrics;
 mod sizes;
 mod source;

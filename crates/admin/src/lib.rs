@@ -25,6 +25,7 @@ mod column;
 mod command;
 mod console;
 mod error;
+pub mod metrics;
 mod notice;
 mod portal;
 mod show;
@@ -52,7 +53,7 @@ pub use crate::snapshot::lists::Lists;
 pub use crate::snapshot::mem::{Cache, Mem};
 pub use crate::snapshot::peer::{PeerPoolRow, PeerRow};
 pub use crate::snapshot::pool::PoolRow;
-pub use crate::snapshot::stats::{Counters, StatsRow};
+pub use crate::snapshot::stats::{Counters, Quantiles, StatsRow};
 pub use crate::snapshot::user::UserRow;
 pub use crate::snapshot::{Needs, Snapshot};
 

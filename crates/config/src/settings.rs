@@ -23,6 +23,11 @@ table! {
         listen_addr: Vec<String> = "127.0.0.1", ini "" => Restart;
         /// TCP port, and the number in the name of the Unix socket. 0: any free port.
         listen_port: u16 = "6432" => Restart;
+        /// Addresses where metrics (`/metrics`) and health (`/healthz`, `/readyz`, `/startupz`) are told over HTTP; `*` is every one, an
+        /// empty list is none.
+        http_addr: Vec<String> = "", ini "" => Restart;
+        /// TCP port for it.
+        http_port: u16 = "9127" => Restart;
         /// Directory of the Unix socket. "": no Unix socket. `@name`: in the abstract namespace.
         unix_socket_dir: String = "/tmp" => Restart;
         /// Permission bits of the Unix socket.

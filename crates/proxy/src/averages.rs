@@ -25,10 +25,7 @@ pub fn roll_averages(shared: &Shared, now: Instant) {
     };
     let mut sum = Totals::default();
     for database in shared.stats.lock().values_mut() {
-        let totals = database.totals();
-        database.averages = totals.averages(&database.before, elapsed);
-        database.before = totals;
-        sum = sum.plus(&totals);
+        sum = sum.plus(&database.roll(elapsed));
     }
     let mut overall = shared.overall.lock();
     overall.averages = sum.averages(&overall.before, elapsed);

@@ -8,6 +8,7 @@
 //! the console, gives up waiting.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use hmac::{Hmac, KeyInit, Mac};
 use pgweir_pool::{ClientId, WorkerId};
@@ -76,6 +77,7 @@ pub fn backend_key(worker: &Worker, client: &ClientShared, version: u32, out: &m
 ///
 /// Comes back when it has been passed on, or ignored, with what became of it.
 pub async fn handle(worker: &Rc<Worker>, pid: u32, key: &[u8]) -> &'static str {
+    worker.shared.cancel_requests.fetch_add(1, Relaxed);
     let mut answers = Vec::new();
     for to in 0..worker.shared.workers() {
         let (done, answer) = oneshot::channel();

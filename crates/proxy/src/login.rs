@@ -8,6 +8,7 @@ mod wish;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pgweir_config::AuthType;
@@ -33,7 +34,7 @@ use crate::passthrough::Passthrough;
 use crate::place::Peer;
 use crate::relay::Relay;
 use crate::report::{self, Report};
-use crate::shared::Open;
+use crate::shared::{Open, Shared};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -394,7 +395,7 @@ async fn startup(
     let tls = worker.shared.tls.load_full();
     let offers_tls = is_tcp && tls.accepts();
     if offers_tls && conversation.stream.starts_with_handshake().await {
-        conversation = encrypt(&tls, conversation, true).await?;
+        conversation = encrypt(&worker.shared, &tls, conversation, true).await?;
     }
     // Each request for encryption may come once, then the startup packet must.
     for _ in 0..3 {
@@ -431,7 +432,7 @@ async fn startup(
                     && !conversation.stream.is_tls();
                 conversation.send(if agreed { b"S" } else { b"N" }).await?;
                 if agreed {
-                    conversation = encrypt(&tls, conversation, false).await?;
+                    conversation = encrypt(&worker.shared, &tls, conversation, false).await?;
                 }
             }
             Packet::Startup(startup) => {
@@ -454,6 +455,7 @@ async fn startup(
 }
 
 async fn encrypt(
+    shared: &Shared,
     tls: &crate::tls::Tls,
     conversation: Conversation,
     direct: bool,
@@ -461,7 +463,9 @@ async fn encrypt(
     let Stream::Plain(socket) = conversation.stream else {
         return Err(Failure::Silent("TLS within TLS"));
     };
-    match tls.accept(socket, direct).await {
+    let accepted = tls.accept(socket, direct).await;
+    shared.tls_handshakes[usize::from(accepted.is_err())].fetch_add(1, Relaxed);
+    match accepted {
         Ok((stream, certificate)) => Ok(Conversation {
             client_name: crate::tls::client_certificate(&stream)
                 .and_then(|certificate| pgweir_auth::common_name(&certificate)),

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pgweir_pool::{PoolId, Refusal};
 use pgweir_session::{Batch, Client, Goodbye, Mode, Setback, Verdict};
@@ -102,6 +102,8 @@ pub struct Relay {
     hold_back: bool,
     /// Whether they must wait until nothing is owed: they may be for another host.
     waits_its_turn: bool,
+    /// For how long the server has been busy in the transaction under way.
+    served: Duration,
     backlog: Backlog,
     _admission: Admission,
 }
@@ -162,6 +164,7 @@ impl Relay {
             leaving: false,
             hold_back: false,
             waits_its_turn: false,
+            served: Duration::ZERO,
             backlog: Backlog::default(),
             _admission: admission,
         }
@@ -294,8 +297,9 @@ impl Relay {
             return Err(End::BadSetting(error.into()));
         }
         if self.hold_back && !conn.session.setting_up() {
-            self.hold_back = false;
-            self.judge_held = true;
+            // What the lease is for comes now: it must not end before.
+            (self.hold_back, self.judge_held) = (false, true);
+            return Ok(true);
         }
         self.after_replies(now)?;
         Ok(true)
@@ -323,11 +327,17 @@ impl Relay {
         if std::mem::take(&mut self.waits_its_turn) {
             self.judge_held = true;
         }
-        self.stats
-            .query_done(&session.take_counts(), now - self.client.request_time.get());
+        let (counts, served) = (session.take_counts(), now - self.client.request_time.get());
+        self.stats.query_done(&counts, served);
+        if counts.queries > 0 {
+            self.served += served;
+        }
         if session.at_boundary() {
+            let served = std::mem::take(&mut self.served);
             if let Some(since) = self.client.transaction_since.take() {
-                self.stats.transaction_done(now - since);
+                let time = now - since;
+                self.stats
+                    .transaction_done(time, time.saturating_sub(served));
             }
             if self.session.mode() != Mode::Session && !self.hold_back {
                 self.let_go(now);

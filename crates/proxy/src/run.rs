@@ -104,14 +104,15 @@ pub fn run(source: &Source, options: &Options) -> Result<(), Error> {
         Err(mistakes) => return Err(Error::Config(mistakes)),
     };
     crate::log::start(&loaded.config.settings, manner);
-    let (mut listeners, _pidfile, predecessor) = prepare(&loaded, options)?;
+    let mut prepared = prepare(&loaded, options)?;
     // Threads begin here; until now the process could become another one.
     let (shared, mut orders, threads) = start_workers(loaded)?;
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async {
         // Before anybody knows that we are here.
         let signals = Signals::new()?;
-        listeners.accept(&shared);
+        prepared.listeners.accept(&shared);
+        crate::http::start(&shared, std::mem::take(&mut prepared.http))?;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             workers = shared.workers(),
@@ -119,7 +120,7 @@ pub fn run(source: &Source, options: &Options) -> Result<(), Error> {
             "process up"
         );
         crate::systemd::ready();
-        if let Some(pid) = predecessor {
+        if let Some(pid) = prepared.predecessor {
             // Clients of its own go on there until they leave; new ones come here.
             tracing::info!(
                 "taking over from process {pid}, which now waits for its clients to leave"
@@ -148,6 +149,7 @@ fn prepare(loaded: &Loaded, options: &Options) -> Result<Prepared, Error> {
     let predecessor = predecessor(settings, options)?;
     // Those below 1024 are root's.
     let bound = Bound::tcp(settings);
+    let http = Bound::http(settings)?;
     match options.user.as_deref().unwrap_or(&settings.user) {
         "" => {}
         user => identity::assume(user)?,
@@ -180,11 +182,23 @@ fn prepare(loaded: &Loaded, options: &Options) -> Result<Prepared, Error> {
         Some(_) => pidfile.map(Pidfile::take_over),
         None => pidfile.map(Pidfile::create),
     };
-    Ok((listeners, pidfile.transpose()?, predecessor))
+    Ok(Prepared {
+        listeners,
+        http,
+        _pidfile: pidfile.transpose()?,
+        predecessor,
+    })
 }
 
-/// What is there before the first thread: sockets, pidfile, and the process whose place is taken.
-type Prepared = (Listeners, Option<Pidfile>, Option<Pid>);
+/// What is there before the first thread.
+struct Prepared {
+    listeners: Listeners,
+    http: Vec<std::net::TcpListener>,
+    /// Removed at the end.
+    _pidfile: Option<Pidfile>,
+    /// The process whose place is taken.
+    predecessor: Option<Pid>,
+}
 
 /// The process whose place is to be taken, if it is to be and there is one.
 fn predecessor(settings: &Settings, options: &Options) -> Result<Option<Pid>, Error> {

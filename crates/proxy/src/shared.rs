@@ -21,6 +21,7 @@ use crate::admission::{Admissions, Newcomers};
 use crate::cluster::{Cluster, Clusters};
 use crate::discovered::Discovered;
 use crate::dns::Dns;
+use crate::faults::Faults;
 use crate::files::Files;
 use crate::limits;
 use crate::mail::{Mail, Order};
@@ -29,7 +30,7 @@ use crate::peers::Peers;
 use crate::requests::Requests;
 use crate::routes::AllRoutes;
 use crate::rules::Rules;
-use crate::stats::{DatabaseStats, Stats, Totals};
+use crate::stats::{DatabaseStats, Stats};
 use crate::suspension::Suspension;
 use crate::tls::Tls;
 use crate::users::{self, Found, Users};
@@ -97,6 +98,12 @@ pub struct Shared {
     pub routes: AllRoutes,
     /// Names of hosts.
     pub dns: Dns,
+    /// Errors of ours.
+    pub faults: Faults,
+    /// TLS handshakes with clients that have succeeded, and that have failed.
+    pub tls_handshakes: [AtomicU64; 2],
+    /// Cancel requests that have come.
+    pub cancel_requests: AtomicU64,
     /// Cancel requests on their way to servers, by the pools of those; none that is over.
     pub cancels: Mutex<HashMap<PoolId, Arc<Requests>>>,
     /// Cancel requests on their way to other processes.
@@ -166,6 +173,9 @@ impl Shared {
             clusters: Clusters::default(),
             routes: AllRoutes::default(),
             dns: Dns::default(),
+            faults: Faults::default(),
+            tls_handshakes: Default::default(),
+            cancel_requests: AtomicU64::new(0),
             cancels: Mutex::default(),
             peers: Peers::default(),
             averaged: Mutex::new(Instant::now()),
@@ -364,8 +374,7 @@ impl Shared {
             .entry(database.into())
             .or_insert_with(|| DatabaseStats {
                 workers: (0..workers).map(|_| Arc::default()).collect(),
-                before: Totals::default(),
-                averages: Totals::default(),
+                ..DatabaseStats::default()
             });
         Arc::clone(&entry.workers[usize::from(worker.0)])
     }

@@ -1,16 +1,47 @@
 //! Counters per database, one set for each worker: written by one thread, summed when asked for.
 
-use std::sync::Arc;
+mod histogram;
+
+pub use histogram::{Histogram, Times};
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pgweir_session::Counts;
 
 /// The counters of one database on one worker. Aligned so that no two workers write to one cache
 /// line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Stats([AtomicU64; FIELDS]);
+pub struct Stats {
+    counts: [AtomicU64; FIELDS],
+    /// There once something has taken time.
+    spans: OnceLock<Box<Spans>>,
+    /// Of servers, by the class of their SQLSTATE (errcodes-appendix). Errors are rare.
+    errors: Mutex<BTreeMap<[u8; 2], u64>>,
+}
+
+/// Where the time of transactions goes.
+#[derive(Debug, Default)]
+struct Spans {
+    wait: Histogram,
+    server: Histogram,
+    client: Histogram,
+}
+
+/// Where the time of transactions has gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SpanTimes {
+    /// Waiting for a server connection: one for each that was given.
+    pub wait: Times,
+    /// The server's: one for each query.
+    pub server: Times,
+    /// The client's, while it held a server connection: one for each transaction.
+    pub client: Times,
+}
 
 const FIELDS: usize = 12;
 
@@ -46,13 +77,23 @@ pub struct Totals {
 impl Stats {
     fn add(&self, field: usize, value: u64) {
         // A single writer: no read-modify-write is needed, only that readers see whole numbers.
-        let cell = &self.0[field];
+        let cell = &self.counts[field];
         cell.store(cell.load(Relaxed).wrapping_add(value), Relaxed);
     }
 
-    /// A server connection was given to a client.
-    pub fn assigned(&self) {
+    fn spans(&self) -> &Spans {
+        self.spans.get_or_init(Box::default)
+    }
+
+    /// A server connection was given to a client that waited for so long.
+    pub fn assigned(&self, waited: Duration) {
         self.add(0, 1);
+        self.spans().wait.add(waited);
+    }
+
+    /// A client has waited for a server connection.
+    pub fn waited(&self, time: Duration) {
+        self.add(7, micros(time));
     }
 
     /// Queries were answered; `time` is that of the last one.
@@ -61,6 +102,10 @@ impl Stats {
             self.add(1, u64::from(counts.transactions));
             self.add(2, u64::from(counts.queries));
             self.add(6, micros(time));
+            self.spans().server.add(time);
+        }
+        for class in &counts.errors {
+            *self.errors.lock().entry(*class).or_default() += 1;
         }
         if counts.client_parses + counts.server_parses + counts.binds > 0 {
             self.add(8, u64::from(counts.client_parses));
@@ -79,14 +124,18 @@ impl Stats {
         self.add(4, len as u64);
     }
 
-    /// A transaction ended.
-    pub fn transaction_done(&self, time: Duration) {
+    /// A transaction ended. For so much of its time the server had nothing to do.
+    pub fn transaction_done(&self, time: Duration, clients: Duration) {
         self.add(5, micros(time));
+        self.spans().client.add(clients);
     }
 
-    /// A client got a server connection that it had to wait for.
-    pub fn waited(&self, time: Duration) {
-        self.add(7, micros(time));
+    fn add_spans_to(&self, times: &mut SpanTimes) {
+        if let Some(spans) = self.spans.get() {
+            spans.wait.add_to(&mut times.wait);
+            spans.server.add_to(&mut times.server);
+            spans.client.add_to(&mut times.client);
+        }
     }
 
     /// A client logged in.
@@ -96,7 +145,7 @@ impl Stats {
 
     /// What the counters say now.
     pub fn totals(&self) -> Totals {
-        let value = |field: usize| self.0[field].load(Relaxed);
+        let value = |field: usize| self.counts[field].load(Relaxed);
         Totals {
             assignments: value(0),
             transactions: value(1),
@@ -193,6 +242,16 @@ impl Totals {
     }
 }
 
+impl SpanTimes {
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            wait: self.wait.since(&before.wait),
+            server: self.server.since(&before.server),
+            client: self.client.since(&before.client),
+        }
+    }
+}
+
 /// Statistics of one database: each worker's counters, and the last averages.
 #[derive(Debug, Default)]
 pub struct DatabaseStats {
@@ -202,6 +261,10 @@ pub struct DatabaseStats {
     pub before: Totals,
     /// Averages of the last period.
     pub averages: Totals,
+    /// Where time had gone when the last period ended.
+    pub spans_before: SpanTimes,
+    /// Where the time of the last period went.
+    pub spans: SpanTimes,
 }
 
 impl DatabaseStats {
@@ -210,6 +273,37 @@ impl DatabaseStats {
         self.workers
             .iter()
             .fold(Totals::default(), |sum, stats| sum.plus(&stats.totals()))
+    }
+
+    /// Where time has gone, over all workers.
+    pub fn span_times(&self) -> SpanTimes {
+        let mut times = SpanTimes::default();
+        for stats in &self.workers {
+            stats.add_spans_to(&mut times);
+        }
+        times
+    }
+
+    /// Errors of servers that clients were told of, over all workers, by the class of their SQLSTATE.
+    pub fn errors(&self) -> BTreeMap<[u8; 2], u64> {
+        let mut errors = BTreeMap::new();
+        for stats in &self.workers {
+            for (class, count) in &*stats.errors.lock() {
+                *errors.entry(*class).or_default() += count;
+            }
+        }
+        errors
+    }
+
+    /// A period ends that took so long.
+    pub fn roll(&mut self, elapsed: Duration) -> Totals {
+        let totals = self.totals();
+        self.averages = totals.averages(&self.before, elapsed);
+        self.before = totals;
+        let spans = self.span_times();
+        self.spans = spans.since(&self.spans_before);
+        self.spans_before = spans;
+        totals
     }
 }
 
@@ -227,7 +321,7 @@ mod tests {
                 ..Counts::default()
             };
             stats.query_done(&counts, Duration::from_micros(300));
-            stats.transaction_done(Duration::from_micros(500));
+            stats.transaction_done(Duration::from_micros(500), Duration::from_micros(200));
             stats.received(100);
         }
         let averages = stats

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use pgweir_admin::{
-    ConfigRow, ConnectionRow, Counters, DatabaseRow, FdRow, Lists, Mem, Needs, PoolRow, Snapshot,
-    State, StatsRow, UserRow,
+    ConfigRow, ConnectionRow, Counters, DatabaseRow, FdRow, Lists, Mem, Needs, PoolRow, Quantiles,
+    Snapshot, State, StatsRow, UserRow,
 };
 use pgweir_pool::WorkerId;
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::mail::Mail;
 use crate::peers::Peers;
 use crate::shared::Shared;
-use crate::stats::Totals;
+use crate::stats::{Times, Totals};
 
 /// Gathers what a SHOW needs.
 pub async fn snapshot(shared: &Shared, needs: Needs) -> Snapshot {
@@ -415,8 +415,19 @@ fn stats(shared: &Shared) -> (Vec<StatsRow>, Counters) {
         database: name.to_string(),
         totals: counters(&database.totals()),
         averages: counters(&database.averages),
+        waits: quantiles(&database.spans.wait),
+        queries: quantiles(&database.spans.server),
+        clients: quantiles(&database.spans.client),
     });
     (rows.collect(), counters(&shared.overall.lock().averages))
+}
+
+fn quantiles(times: &Times) -> Quantiles {
+    Quantiles {
+        p50: times.quantile(0.5),
+        p95: times.quantile(0.95),
+        p99: times.quantile(0.99),
+    }
 }
 
 /// Counters of the console count as those of a database of its own, as in PgBouncer.

@@ -492,6 +492,9 @@ impl Server {
             self.left = self.left.and(Effects::UNKNOWN);
         }
         let state = body.and_then(|body| backend::Fields::new(body).sqlstate());
+        if let Some(&[first, second, ..]) = state.filter(|_| forwards) {
+            self.counts.errors.push([first, second]);
+        }
         if let (Some(skipped), Some(front)) = (skipped, front) {
             self.skipped(skipped, &front, state, client.as_deref_mut());
         }

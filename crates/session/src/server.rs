@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use pgweir_wire::{backend::Status, encode};
+use smallvec::SmallVec;
 
 use crate::batch::Batch;
 use crate::effects::Effects;
@@ -18,7 +19,7 @@ use crate::trial::Trial;
 use crate::unnamed::{ServerUnnamed, Unnamed};
 
 /// Requests done since they were last taken.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Counts {
     /// ReadyForQuery sent to the client.
     pub queries: u32,
@@ -30,6 +31,8 @@ pub struct Counts {
     pub server_parses: u32,
     /// Bind messages.
     pub binds: u32,
+    /// Classes of the SQLSTATEs of errors that the client was told of.
+    pub errors: SmallVec<[[u8; 2]; 4]>,
 }
 
 /// Whether the server has said, in an ErrorResponse that is FATAL or PANIC, that it ends the

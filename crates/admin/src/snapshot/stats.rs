@@ -39,4 +39,21 @@ pub struct StatsRow {
     pub totals: Counters,
     /// Of the last finished period.
     pub averages: Counters,
+    /// Of the same: for how long clients waited for a server connection.
+    pub waits: Quantiles,
+    /// How long servers took for queries.
+    pub queries: Quantiles,
+    /// For how long servers waited for clients in transactions.
+    pub clients: Quantiles,
+}
+
+/// So many microseconds, or less, took half of them, and so on; 0 if there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quantiles {
+    /// Half of them.
+    pub p50: u64,
+    /// 95 of a hundred.
+    pub p95: u64,
+    /// 99 of a hundred.
+    pub p99: u64,
 }

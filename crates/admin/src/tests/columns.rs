@@ -74,7 +74,9 @@ const FACTS: &[(&str, &str)] = &[
          total_wait_time total_client_parse_count total_server_parse_count total_bind_count \
          total_client_login_count avg_server_assignment_count avg_xact_count avg_query_count \
          avg_recv avg_sent avg_xact_time avg_query_time avg_wait_time avg_client_parse_count \
-         avg_server_parse_count avg_bind_count avg_client_login_count",
+         avg_server_parse_count avg_bind_count avg_client_login_count | numeric: p50_wait_time \
+         p95_wait_time p99_wait_time p50_query_time p95_query_time p99_query_time p50_client_time \
+         p95_client_time p99_client_time",
     ),
     (
         "STATS_TOTALS",

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     Buffers, Cache, ConfigRow, ConnectionRow, Counters, DatabaseRow, DnsHostRow, DnsZoneRow,
-    ExplainedRow, FdRow, HostRow, Lists, Mem, PeerPoolRow, PeerRow, PoolRow, Replication, RouteRow,
-    Snapshot, State, StatsRow, UserRow,
+    ExplainedRow, FdRow, HostRow, Lists, Mem, PeerPoolRow, PeerRow, PoolRow, Quantiles,
+    Replication, RouteRow, Snapshot, State, StatsRow, UserRow,
 };
 
 pub(super) fn some(text: &str) -> Option<String> {
@@ -96,10 +96,18 @@ pub(super) fn snapshot() -> Snapshot {
         pool_size: 20,
         ..PoolRow::default()
     };
+    let quantiles = |first| Quantiles {
+        p50: first,
+        p95: first + 1,
+        p99: first + 2,
+    };
     let stats = |database: &str, first| StatsRow {
         database: database.into(),
         totals: counters(first),
         averages: counters(first + 100),
+        waits: quantiles(first + 200),
+        queries: quantiles(first + 300),
+        clients: quantiles(first + 400),
     };
     let cache = Cache {
         size: 10,

@@ -152,10 +152,15 @@ fn rows_of_statistics() {
     check(Show::StatsTotals, &[&a, &b]);
     let (a_avg, b_avg) = (row("a", &totals(2100)), row("b", &totals(1100)));
     check(Show::StatsAverages, &[&a_avg, &b_avg]);
-    check(
-        Show::Stats,
-        &[&row(&a, &totals(2100)), &row(&b, &totals(1100))],
-    );
+    // Averages, and what only ours has.
+    let rest = |first: u64| {
+        let quantiles = [200, 300, 400].into_iter();
+        numbers(
+            (first + 100..first + 112)
+                .chain(quantiles.flat_map(|more| first + more..first + more + 3)),
+        )
+    };
+    check(Show::Stats, &[&row(&a, &rest(2000)), &row(&b, &rest(1000))]);
 }
 
 #[test]

@@ -244,7 +244,7 @@ fn some_text(key: &'static str) -> BoxedStrategy<String> {
     };
     match key {
         "peer_id" => (0..=16_383u16).prop_map(|n| n.to_string()).boxed(),
-        "listen_port" | "workers" => any::<u16>().prop_map(|n| n.to_string()).boxed(),
+        "listen_port" | "http_port" | "workers" => any::<u16>().prop_map(|n| n.to_string()).boxed(),
         "listen_backlog" | "scram_iterations" => (1..9999_u32).prop_map(|n| n.to_string()).boxed(),
         "unix_socket_dir" => "/[a-z/]{0,20}".boxed(),
         "unix_socket_mode" => "[0-7]{3}".boxed(),

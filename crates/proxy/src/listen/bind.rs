@@ -18,6 +18,9 @@ use crate::identity;
 use crate::local;
 use crate::systemd::Passed;
 
+/// Connections that may wait to be accepted, of those who look after us.
+const HTTP_BACKLOG: i32 = 64;
+
 /// Why nothing can be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -87,6 +90,29 @@ impl Bound {
             }
         }
         bound
+    }
+
+    /// Those of HTTP, which listen: none of it may fail.
+    ///
+    /// # Errors
+    /// An address that cannot be had.
+    pub fn http(settings: &Settings) -> Result<Vec<std::net::TcpListener>, Error> {
+        let mut listeners = Vec::new();
+        for name in &settings.http_addr {
+            for address in resolve(name, settings.http_port) {
+                let listener = address.and_then(|address| {
+                    let socket = tcp(address, settings)?;
+                    socket.listen(HTTP_BACKLOG)?;
+                    tracing::info!(%address, "listening for HTTP");
+                    Ok(socket.into())
+                });
+                listeners.push(listener.map_err(|source| Error::Listen {
+                    address: format!("{name}:{}", settings.http_port),
+                    source,
+                })?);
+            }
+        }
+        Ok(listeners)
     }
 
     fn fail(&mut self, address: String, source: io::Error) {

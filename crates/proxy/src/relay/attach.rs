@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::task::Context;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pgweir_pool::{Kind, Refusal};
 use pgweir_route::topology::NoPrimary;
@@ -162,9 +162,10 @@ impl Relay {
         rules: &Rules<'_>,
         to_server: &mut Batch,
     ) -> Result<(), End> {
+        let mut waited = Duration::ZERO;
         if matches!(self.link, Link::Waiting) {
-            self.stats
-                .waited(now.saturating_duration_since(self.client.since.get()));
+            waited = now.saturating_duration_since(self.client.since.get());
+            self.stats.waited(waited);
         }
         if leased.check() && worker_checks(&self.worker) {
             giveback::check(&self.worker, leased, self.client.client_id());
@@ -190,8 +191,9 @@ impl Relay {
         shared.link.set(Some(self.client.id));
         shared.request_time.set(now);
         *self.client.link.borrow_mut() = Some(Rc::clone(shared));
-        self.stats.assigned();
+        self.stats.assigned(waited);
         if let Some(route) = &self.route {
+            route.count();
             let is_primary = route.used.as_ref().is_none_or(|used| used.is_primary);
             self.session.leased_from(!is_primary);
         }

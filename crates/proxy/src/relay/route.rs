@@ -59,6 +59,8 @@ pub(super) struct Used {
     pub(super) is_primary: bool,
     /// What it was when it was chosen.
     incarnation: u64,
+    /// What it is counted as: where it goes, and why.
+    counted: (Place, &'static str),
 }
 
 /// By what a unit is sent.
@@ -180,8 +182,9 @@ impl Route {
             choice.why,
             Why::Asked | Why::Share | Why::NotFresh | Why::NoStandby
         );
-        self.count(unit, choice.why, is_primary, now);
+        let counted = self.counted(unit, choice.why, is_primary, now);
         self.used = Some(Used {
+            counted,
             host: InUse::new(&self.cluster, choice.host),
             is_primary,
             incarnation: choice.incarnation,
@@ -227,18 +230,34 @@ impl Route {
         }
     }
 
-    fn count(&mut self, unit: Option<Unit>, why: Why, is_primary: bool, now: Instant) {
+    /// The host that was chosen gets what the client asks for.
+    pub(super) fn count(&self) {
+        if let Some(Used {
+            counted: (target, word),
+            ..
+        }) = self.used
+        {
+            self.counts.count(target, word);
+        }
+    }
+
+    fn counted(
+        &mut self,
+        unit: Option<Unit>,
+        why: Why,
+        is_primary: bool,
+        now: Instant,
+    ) -> (Place, &'static str) {
         let target = if is_primary {
             Place::Primary
         } else {
             Place::Standby
         };
-        let (target, word) = match (self.way, unit) {
+        match (self.way, unit) {
             (Way::Primary | Way::Standby, _) | (_, None) => (target, "name"),
             (Way::Shadow, Some(unit)) => self.shadow(unit, now),
             (Way::Intent, Some(unit)) => (target, reason(unit.reason, why)),
-        };
-        self.counts.count(target, word);
+        }
     }
 
     /// A unit could not be done where it was sent, and is asked anew.

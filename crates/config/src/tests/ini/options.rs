@@ -12,8 +12,10 @@ use crate::user::User;
 use crate::value::Raw;
 
 /// Keys of ours that PgBouncer does not have.
-const OURS: [&str; 11] = [
+const OURS: [&str; 13] = [
     "error_style",
+    "http_addr",
+    "http_port",
     "log_format",
     "log_level",
     "max_statement_size",

@@ -65,6 +65,9 @@ pub const NEEDS: crate::Needs = crate::Needs {
     ..crate::Needs::NOTHING
 };
 
+/// Name, meaning and value of a metric that rows of a kind have.
+type Metric<R, V> = (&'static str, &'static str, fn(&R) -> V);
+
 /// All of it, for an answer of the type `text/plain; version=0.0.4`.
 pub fn metrics(snapshot: &Snapshot, meters: &Meters) -> String {
     let mut families = Families::default();
@@ -126,7 +129,7 @@ fn pool<'a>(row: &'a PoolRow, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a 
 }
 
 fn databases(families: &mut Families, snapshot: &Snapshot) {
-    let each: [(&str, &str, fn(&DatabaseRow) -> f64); 6] = [
+    let each: [Metric<DatabaseRow, f64>; 6] = [
         (
             "pgweir_database_servers",
             "Server connections of a database.",
@@ -165,7 +168,8 @@ fn databases(families: &mut Families, snapshot: &Snapshot) {
 }
 
 fn traffic(families: &mut Families, snapshot: &Snapshot, meters: &Meters) {
-    let each: [(&str, &str, fn(&Counters) -> u64); 9] = [
+    type Of = fn(&SpanRow) -> &Distribution;
+    let each: [Metric<Counters, u64>; 9] = [
         ("pgweir_transactions_total", "Transactions.", |it| {
             it.xact_count
         }),
@@ -206,7 +210,7 @@ fn traffic(families: &mut Families, snapshot: &Snapshot, meters: &Meters) {
             family.add(&[("database", &row.database)], value(&row.totals) as f64);
         }
     }
-    let each: [(&str, &str, fn(&SpanRow) -> &Distribution); 3] = [
+    let each: [(&str, &str, Of); 3] = [
         (
             "pgweir_wait_seconds",
             "Time for which clients waited for a server connection, for each that was given.",
@@ -246,7 +250,7 @@ fn traffic(families: &mut Families, snapshot: &Snapshot, meters: &Meters) {
 }
 
 fn hosts(families: &mut Families, snapshot: &Snapshot) {
-    let each: [(&str, &str, fn(&HostRow) -> Option<f64>); 7] = [
+    let each: [Metric<HostRow, Option<f64>>; 7] = [
         ("pgweir_host_up", "1 if the host answers.", |row| {
             Some((row.state == "up" || row.state == "paused").into())
         }),

@@ -401,7 +401,7 @@ pub fn client_closed(shared: &Shared, client: &ClientShared, reason: &str) {
 
 /// An error was sent to a client.
 pub fn pooler_error(shared: &Shared, client: &ClientShared, report: &Report) {
-    shared.faults.count(report);
+    shared.faults.count(&report.sqlstate, &report.message);
     let settings = &shared.config.load().settings;
     if !settings.log_pooler_errors {
         return;

@@ -73,7 +73,9 @@ pub fn metrics(snapshot: &Snapshot, meters: &Meters) -> String {
     let mut families = Families::default();
     pools(&mut families, snapshot);
     databases(&mut families, snapshot);
-    traffic(&mut families, snapshot, meters);
+    traffic(&mut families, snapshot);
+    spans(&mut families, meters);
+    errors(&mut families, meters);
     hosts(&mut families, snapshot);
     process(&mut families, snapshot, meters);
     families.text()
@@ -167,8 +169,7 @@ fn databases(families: &mut Families, snapshot: &Snapshot) {
     }
 }
 
-fn traffic(families: &mut Families, snapshot: &Snapshot, meters: &Meters) {
-    type Of = fn(&SpanRow) -> &Distribution;
+fn traffic(families: &mut Families, snapshot: &Snapshot) {
     let each: [Metric<Counters, u64>; 9] = [
         ("pgweir_transactions_total", "Transactions.", |it| {
             it.xact_count
@@ -210,6 +211,10 @@ fn traffic(families: &mut Families, snapshot: &Snapshot, meters: &Meters) {
             family.add(&[("database", &row.database)], value(&row.totals) as f64);
         }
     }
+}
+
+fn spans(families: &mut Families, meters: &Meters) {
+    type Of = fn(&SpanRow) -> &Distribution;
     let each: [(&str, &str, Of); 3] = [
         (
             "pgweir_wait_seconds",
@@ -233,6 +238,9 @@ fn traffic(families: &mut Families, snapshot: &Snapshot, meters: &Meters) {
             family.add_distribution(&[("database", &row.database)], of(row));
         }
     }
+}
+
+fn errors(families: &mut Families, meters: &Meters) {
     let errors = families.counter(
         "pgweir_server_errors_total",
         "Errors of servers that clients were told of, by the class of their SQLSTATE.",

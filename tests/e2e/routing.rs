@@ -2,6 +2,7 @@
 
 mod consistency;
 mod failover;
+mod kinds;
 mod patroni;
 mod patroni_https;
 mod places;

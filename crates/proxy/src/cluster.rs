@@ -141,7 +141,7 @@ impl Cluster {
         let mut topology = self.topology.lock();
         let choice = choose(&topology, policy, want, seen, &chance, now);
         if choice.is_ok_and(|choice| choice.why == Why::NotFresh) {
-            topology.freshness_is_wanted();
+            topology.freshness_is_wanted(now);
             drop(topology);
             self.nudge.notify_one();
         }

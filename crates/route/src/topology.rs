@@ -61,6 +61,9 @@ pub struct Pace {
 /// From one probe of a host to the next while somebody waits for a standby to be new enough.
 const FRESH_PACE: Duration = Duration::from_millis(25);
 
+/// For how long somebody is taken to wait: a client that pauses for less than the usual pace finds a standby.
+const FRESH_FOR: Duration = Duration::from_millis(250);
+
 /// From one probe of a host to the next while there is no primary.
 const SEARCH_PACE: Duration = Duration::from_millis(100);
 
@@ -125,6 +128,8 @@ pub struct Topology {
     /// Who was the primary last. Invariant: was out of recovery on `timeline` of its time.
     primary: Option<usize>,
     samples: Samples,
+    /// Until then hosts are asked often: somebody waits for a standby to be new enough.
+    wanted_until: Option<Instant>,
 }
 
 impl Topology {
@@ -137,6 +142,7 @@ impl Topology {
             timeline: 0,
             primary: None,
             samples: Samples::default(),
+            wanted_until: None,
         }
     }
 
@@ -157,6 +163,7 @@ impl Topology {
             timeline: self.timeline,
             // Positions of another primary say nothing about the standbys of whoever is next.
             samples: primary.map_or_else(Samples::default, |_| self.samples.clone()),
+            wanted_until: self.wanted_until,
             primary,
         }
     }
@@ -171,8 +178,10 @@ impl Topology {
         self.hosts.is_empty()
     }
 
-    /// Somebody waits for a standby to be new enough: all hosts are due soon.
-    pub fn freshness_is_wanted(&mut self) {
+    /// Somebody waits for a standby to be new enough: all hosts are due soon, and for a while. What is asked now may be
+    /// asked before the somebody has its answer from the primary, and would not count.
+    pub fn freshness_is_wanted(&mut self, now: Instant) {
+        self.wanted_until = Some(now + FRESH_FOR);
         for host in &mut self.hosts {
             host.due_after(FRESH_PACE);
         }
@@ -210,10 +219,14 @@ impl Topology {
             Ok(_) => self.pace.every,
             Err(_) => self.pace.every.min(SEARCH_PACE),
         };
+        let is_wanted = self.wanted_until.is_some_and(|until| now < until);
         let mut due = Vec::new();
         for (index, host) in self.hosts.iter_mut().enumerate() {
             if host.is_due(now) {
                 host.asked(now, every);
+                if is_wanted {
+                    host.due_after(FRESH_PACE);
+                }
                 due.push(HostIndex(index));
             }
         }

@@ -485,8 +485,10 @@ fn functions_are_known_by_the_catalog(major: Major) {
         let rows = pooler.rows(&format!("EXPLAIN ROUTE {sql}"));
         rows[0].text("reason").to_owned()
     };
+    // The last one to be made, and the one that makes a difference: one look may have come between them.
     pgweir_tests::eventually("somebody has looked", || {
-        (reason("SELECT calm()") == "query").then_some(())
+        let views = reason("SELECT v FROM wildest") == "volatile_view";
+        (views && reason("SELECT calm()") == "query").then_some(())
     });
     for (sql, expected, place) in [
         ("SELECT calm()", "query", Place::Standby),

@@ -416,3 +416,21 @@ fn a_paused_host_is_left_alone() {
     scene.topology.pause(HostIndex(0), false, scene.now);
     assert_eq!(scene.primary(), Ok(2));
 }
+
+/// What was asked before a client had its answer does not count, so one more question is not enough.
+#[test]
+fn who_wants_to_know_is_told_for_a_while() {
+    let mut scene = Scene::new(2);
+    for _ in 0..2 {
+        scene.answers(&[(0, primary(1, 10)), (1, standby(1, 10))]);
+    }
+    scene.topology.freshness_is_wanted(scene.now);
+    let begin = scene.now;
+    let mut asked = 0;
+    for millis in 1..900 {
+        let now = begin + Duration::from_millis(millis);
+        asked += scene.topology.due(now).len();
+    }
+    // Ten times in a quarter of a second, each of the two, and then at their usual pace.
+    assert_eq!(asked, 20);
+}

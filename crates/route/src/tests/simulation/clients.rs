@@ -47,7 +47,7 @@ impl World {
         seen.join(&self.seen);
         let choice = choose(&self.topology, &policy, want, &mut seen, &chance, now).ok()?;
         if choice.why == Why::NotFresh {
-            self.topology.freshness_is_wanted();
+            self.topology.freshness_is_wanted(now);
         }
         Some(Asked {
             choice,

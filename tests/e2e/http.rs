@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use pgweir_tests::{
-    Cluster, Config, Major, Options, Outcome, Pooler, Target, Wire, cases, eventually, free_port,
+    Cluster, Config, Major, Options, Outcome, Pooler, Process, Room, Starting, Target, Wire, cases,
+    eventually, free_port,
 };
 use pgweir_wire::encode;
 
@@ -18,6 +19,7 @@ cases! {
     metrics_of_a_cluster;
     ready_with_its_servers_and_not_while_it_drains;
     who_says_nothing_is_not_waited_for;
+    prometheus_reads_it_all;
 }
 
 /// Status and body.
@@ -189,4 +191,76 @@ fn who_says_nothing_is_not_waited_for(major: Major) {
     assert_eq!(target.sql("SELECT 1"), "1");
     drop(silent);
     assert_eq!(get(port, "/healthz").0, 200);
+}
+
+/// Starts one that scrapes this port every second, with our alerts.
+fn prometheus(room: &Room, scraped: u16) -> (Process, u16) {
+    let rules = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docker/prometheus/pgweir.rules.yml"
+    );
+    let config = format!(
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+         rule_files: ['{rules}']\n\
+         scrape_configs: [{{job_name: pgweir, static_configs: [{{targets: ['127.0.0.1:{scraped}']}}]}}]\n"
+    );
+    std::fs::write(room.join("prometheus.yml"), config).expect("ours");
+    let port = free_port();
+    let process = Starting::new("prometheus", "TERM", &room.join("log"))
+        .arg(format!(
+            "--config.file={}",
+            room.join("prometheus.yml").display()
+        ))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            room.join("data").display()
+        ))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .start();
+    eventually("Prometheus listens", || {
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    (process, port)
+}
+
+/// What a real Prometheus makes of it: all targets of the pictures can be asked for, and alerts come.
+fn prometheus_reads_it_all(major: Major) {
+    let trio = Trio::shared(major);
+    let scraped = free_port();
+    let (pooler, target) = trio.pooler(|config, _| with_http(config, scraped));
+    let room = Room::new("prometheus");
+    let (_prometheus, port) = prometheus(&room, scraped);
+    target.sql("SELECT 1");
+    let ask = |query: &str| -> serde_json::Value {
+        let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let (status, body) = get(port, &format!("/api/v1/query?query={query}"));
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("it is JSON")
+    };
+    let rows = |query: &str| ask(query)["data"]["result"].as_array().map_or(0, Vec::len);
+    eventually("it has been scraped twice", || {
+        (rows("count_over_time(pgweir_build_info[1m]) > 1") == 1).then_some(())
+    });
+    assert_eq!(rows("pgweir_host_role{role='primary'}"), 1);
+    let pictures = include_str!("../../docker/grafana/pgweir.json");
+    let pictures: serde_json::Value = serde_json::from_str(pictures).expect("it is JSON");
+    let panels = pictures["panels"].as_array().expect("a list");
+    assert!(panels.len() > 10);
+    for panel in panels {
+        for target in panel["targets"].as_array().expect("a list") {
+            let query = target["expr"].as_str().expect("a text");
+            let query = query
+                .replace("$instance", ".*")
+                .replace("$database", ".*")
+                .replace("$__rate_interval", "1m");
+            let title = &panel["title"];
+            // Of errors there are none.
+            let is_there = rows(&query) > 0 || query.contains("_errors_total");
+            assert!(is_there, "{title}: nothing comes of {query}");
+        }
+    }
+    pooler.ask("PAUSE");
+    eventually("an alert is on its way", || {
+        (rows("ALERTS{alertname='PgweirPaused', alertstate='pending'}") == 1).then_some(())
+    });
 }

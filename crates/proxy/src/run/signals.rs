@@ -169,13 +169,17 @@ impl Descent {
             Shutdown::WaitForServers => "waiting for all servers connections to be released",
             _ => "waiting for all clients disconnect",
         };
-        tracing::info!("got {cause}, shutting down, {what}");
-        if shared.suspend(false) {
-            tracing::warn!("SUSPEND was in force: clients go on until the end");
-        }
+        let was_suspended = shared.suspend(false);
         raise(&shared.open, Open::UnixOnly);
         if how == Shutdown::WaitForServers {
             shared.pools.lock().shut_down(Instant::now());
+        }
+        // Whoever reads it finds it so.
+        tracing::info!("got {cause}, shutting down, {what}");
+        if was_suspended {
+            tracing::warn!("SUSPEND was in force: clients go on until the end");
+        }
+        if how == Shutdown::WaitForServers {
             for worker in 0..shared.workers() {
                 shared.mail(WorkerId(worker as u16), Mail::ShutDown);
             }

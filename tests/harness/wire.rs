@@ -295,9 +295,9 @@ impl Wire {
     fn read_more(&mut self) -> std::io::Result<usize> {
         let mut chunk = [0; 16 * 1024];
         let count = match &mut self.stream {
-            Stream::Tcp(stream) => stream.read(&mut chunk),
-            Stream::Unix(stream) => stream.read(&mut chunk),
-            Stream::Tls(stream) => stream.read(&mut chunk),
+            Stream::Tcp(stream) => uninterrupted(|| stream.read(&mut chunk)),
+            Stream::Unix(stream) => uninterrupted(|| stream.read(&mut chunk)),
+            Stream::Tls(stream) => uninterrupted(|| stream.read(&mut chunk)),
         }?;
         self.buffer.extend_from_slice(&chunk[..count]);
         Ok(count)
@@ -377,9 +377,9 @@ impl Wire {
                 .len()
                 .min(usize::try_from(remaining).expect("64 bits"));
             let read = match &mut self.stream {
-                Stream::Tcp(stream) => stream.read(&mut chunk[..most]),
-                Stream::Unix(stream) => stream.read(&mut chunk[..most]),
-                Stream::Tls(stream) => stream.read(&mut chunk[..most]),
+                Stream::Tcp(stream) => uninterrupted(|| stream.read(&mut chunk[..most])),
+                Stream::Unix(stream) => uninterrupted(|| stream.read(&mut chunk[..most])),
+                Stream::Tls(stream) => uninterrupted(|| stream.read(&mut chunk[..most])),
             };
             let read =
                 read.unwrap_or_else(|error| panic!("{remaining} bytes are missing: {error}"));
@@ -649,5 +649,16 @@ impl Identity {
     #[track_caller]
     pub fn cancel(&self, target: &Target) {
         cancel(target, self);
+    }
+}
+
+/// A read with a time limit is interrupted when the process is stopped and goes on (signal(7)), as a machine that is
+/// suspended does with it. That says nothing about the connection.
+fn uninterrupted(mut read: impl FnMut() -> std::io::Result<usize>) -> std::io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }

@@ -2,11 +2,13 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use pgweir_route::intent::{Cache, NoCatalog};
-use pgweir_route::judge;
+use pgweir_route::intent::{Cache, Intent, NoCatalog};
 use pgweir_route::lex::Dialect;
+use pgweir_route::topology::{Lsn, Pace, Probe};
+use pgweir_route::{Chance, HostIndex, Policy, Seen, Topology, Want, choose, judge};
 
 /// Names and texts as applications send them.
 fn texts() -> Vec<(&'static str, String)> {
@@ -75,5 +77,56 @@ fn judging_again(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, judging, judging_again);
+/// A primary and two standbys that have what it has.
+fn cluster(now: Instant) -> Topology {
+    let mut topology = Topology::new(3, Pace::default(), now);
+    let asked = now - Duration::from_millis(20);
+    for place in 0..3 {
+        let probe = Probe {
+            in_recovery: place > 0,
+            timeline: 1,
+            system: 1,
+            lsn: Lsn(1 << 32),
+        };
+        topology.probed(HostIndex(place), probe, asked, now);
+    }
+    topology
+}
+
+/// What a repeated statement costs in all: what it wants, and which host that is.
+fn routing_again(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("routing_again");
+    let now = Instant::now();
+    let topology = cluster(now);
+    let policy = Policy {
+        as_seen: true,
+        lag_max: Some(Duration::from_secs(10)),
+        ..Policy::default()
+    };
+    let mut seen = Seen::default();
+    let mut cache = Cache::new(1024, 7);
+    for (name, text) in texts() {
+        let mut dice = 1_u64;
+        group.bench_function(name, |bench| {
+            bench.iter(|| {
+                let text = black_box(text.as_bytes());
+                let judgement = cache.judge(text, Dialect::default(), &NoCatalog);
+                let want = match judgement.intent() {
+                    Intent::Primary => Want::Primary,
+                    _ => Want::Read,
+                };
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let chance = Chance {
+                    load: &|host| host.0 as u64,
+                    dice,
+                    turn: 0,
+                };
+                choose(&topology, &policy, want, &mut seen, &chance, now)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, judging, judging_again, routing_again);
 criterion_main!(benches);

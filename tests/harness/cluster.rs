@@ -298,8 +298,20 @@ impl Cluster {
 
     /// Kills the whole server with SIGKILL.
     pub fn kill_all(&self) {
-        // The children notice the death of their parent and end.
         self.signal_and_wait(Signal::SIGKILL);
+        // The children notice the death of their parent and end; until then nobody else gets the shared memory.
+        eventually("its children are gone", || {
+            (!self.has_processes()).then_some(())
+        });
+    }
+
+    /// Whether a process works in the data directory, as all of a server's do.
+    fn has_processes(&self) -> bool {
+        let data = self.data();
+        let processes = fs::read_dir("/proc").expect("this is Linux").flatten();
+        let mut places =
+            processes.filter_map(|process| fs::read_link(process.path().join("cwd")).ok());
+        places.any(|place| place == data)
     }
 
     fn signal_and_wait(&self, signal: Signal) {
